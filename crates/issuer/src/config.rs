@@ -1,0 +1,52 @@
+//! The limits the issuer keeps, typed and checked.
+
+use std::time::Duration;
+
+use vouchsafe_keys::KeyPolicy;
+use vouchsafe_protocol::{IssuerUrl, SigningAlgorithm};
+
+/// No access token ever lives longer than this, whatever is configured: a revocation is remembered this long.
+pub const LONGEST_ACCESS_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// How far clocks of resource servers may be apart from ours.
+pub(crate) const SKEW: Duration = Duration::from_secs(60);
+
+/// What hashing one password costs (RFC 9106).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// How many hashes run at once.
+    pub permits: usize,
+    /// How many more may wait for one.
+    pub queue: usize,
+}
+
+/// The limits of one issuer.
+#[derive(Clone, Debug)]
+pub struct IssuerConfig {
+    /// The issuer, the exact string in every token.
+    pub issuer: IssuerUrl,
+    /// Lifetime of an access token, unless client or resource say otherwise.
+    pub access_ttl: Duration,
+    /// The longest lifetime that client or resource may say.
+    pub max_access_ttl: Duration,
+    /// How long a family lives on from a use.
+    pub refresh_idle_ttl: Duration,
+    /// How long a family lives at most.
+    pub refresh_absolute_ttl: Duration,
+    /// How long a public client may retry a replaced refresh token.
+    pub retry_window: Duration,
+    /// How long a client that authenticates may.
+    pub retry_window_authenticated: Duration,
+    /// Signs access tokens, unless client or resource say otherwise.
+    pub default_algorithm: SigningAlgorithm,
+    /// When keys are made, published, used and retired.
+    pub key_policy: KeyPolicy,
+    /// What hashing a password costs.
+    pub password_cost: PasswordCost,
+}

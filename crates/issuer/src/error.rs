@@ -1,0 +1,68 @@
+//! Why the issuer did not do what was asked: a refusal for the wire, or a cause for the log.
+
+use std::time::Duration;
+
+use vouchsafe_keys::KeysError;
+use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
+use vouchsafe_store::StoreError;
+
+/// A request that got no token and no answer of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request was refused; what the wire may know of it.
+    #[error("refused: {}", .0.reason.as_str())]
+    Refused(Refusal),
+    /// The database failed; never an `invalid_grant`, never a token.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// A key could not be used.
+    #[error("the keys failed")]
+    Keys(#[from] KeysError),
+    /// No key may sign now.
+    #[error("no key may sign now")]
+    NoSigningKey,
+    /// The view of revocations is too old to vouch for a token.
+    #[error("the view of revocations is stale")]
+    StaleView,
+    /// Too many passwords wait to be hashed.
+    #[error("too many passwords wait to be hashed")]
+    Busy,
+    /// Something that cannot happen.
+    #[error("internal: {0}")]
+    Internal(&'static str),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Error {
+    /// A refusal from its code and reason.
+    pub(crate) fn refused(code: ErrorCode, reason: Reason) -> Self {
+        Self::Refused(Refusal::new(code, reason))
+    }
+
+    /// What the wire learns.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let unavailable = |reason| Refusal::new(ErrorCode::TemporarilyUnavailable, reason);
+        match self {
+            Self::Refused(refusal) => *refusal,
+            Self::Store(StoreError::Busy) | Self::Busy => unavailable(Reason::Busy),
+            Self::Store(StoreError::Corrupt { .. }) | Self::Keys(_) | Self::Internal(_) => {
+                Refusal::new(ErrorCode::ServerError, Reason::Internal)
+            }
+            Self::Store(_) => unavailable(Reason::StoreUnavailable),
+            Self::NoSigningKey => unavailable(Reason::NoSigningKey),
+            Self::StaleView => unavailable(Reason::StaleView),
+        }
+    }
+
+    /// When it is worth asking again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        (self.refusal().code == ErrorCode::TemporarilyUnavailable).then_some(Duration::from_secs(1))
+    }
+}

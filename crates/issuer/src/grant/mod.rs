@@ -1,0 +1,5 @@
+//! One file a grant; each reads as its section of the RFC.
+
+mod client_credentials;
+mod password;
+mod refresh_token;

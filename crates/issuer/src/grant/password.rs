@@ -1,0 +1,99 @@
+//! The password grant (RFC 6749 4.3), for clients that have it switched on; RFC 9700 2.4 says why it is off.
+
+use vouchsafe_protocol::{
+    ErrorCode, FamilyId, GrantType, Jti, Reason, ResourceUri, ScopeSet, SecretString, Timestamp,
+};
+use vouchsafe_store::{Family, NewFamily, Recent};
+
+use crate::audience::{Target, narrow};
+use crate::audit::{Event, Remark, announce};
+use crate::login::SignedIn;
+use crate::mint::{AccessSpec, Person};
+use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
+
+/// By password (RFC 8176 2).
+const AMR_PASSWORD: &str = "pwd";
+
+impl Issuer {
+    pub(crate) async fn password(
+        &self,
+        client: &Authenticated,
+        (username, password): (&str, &SecretString),
+        scope: Option<&ScopeSet>,
+        resource: Option<&ResourceUri>,
+    ) -> Result<TokenGrant, Error> {
+        let target = self.target(client, resource)?;
+        // What the client may not have is refused before a password is looked at.
+        let bound = self.scope_for_person(client, &target, scope)?;
+        let person = self.sign_in(username, password).await?;
+        let authority = self.authority_of(&person.subject).await?;
+        let family = self.begin(client, &person, &target, bound).await?;
+        let scope = narrow(&family.scope, &target, &authority);
+        let minted = self.mint_access(&AccessSpec {
+            client,
+            target: &target,
+            scope: &scope,
+            person: Some(Person { family: &family, authority: &authority }),
+            now: family.created_at,
+        })?;
+        let refresh = self.refresh_grant(&family, family.created_at)?;
+        Ok(TokenGrant { access_token: minted.token, expires_in: minted.expires_in, scope, refresh })
+    }
+
+    async fn begin(
+        &self,
+        client: &Authenticated,
+        person: &SignedIn,
+        target: &Target,
+        scope: ScopeSet,
+    ) -> Result<Family, Error> {
+        let now = self.now();
+        let family = self.unborn_family(client, person, target, scope, now)?;
+        let audit = Remark::new(Event::FamilyBegun, &Actor::User(person.subject.clone()), now)
+            .client(&client.id)
+            .subject(&person.subject)
+            .family(&family.id)
+            .with("amr", AMR_PASSWORD)
+            .entry();
+        let new = NewFamily { family, password_hash: Some(person.password_hash.clone()) };
+        if !self.store.begin_family(&new, &audit).await? {
+            return Err(Error::refused(ErrorCode::InvalidGrant, Reason::BadPassword));
+        }
+        announce(&audit);
+        Ok(new.family)
+    }
+
+    fn unborn_family(
+        &self,
+        client: &Authenticated,
+        person: &SignedIn,
+        target: &Target,
+        scope: ScopeSet,
+        now: Timestamp,
+    ) -> Result<Family, Error> {
+        let refreshable = client.grants.contains(&GrantType::RefreshToken);
+        let life = self.refresh_life(client);
+        let absolute = now.plus(if refreshable { life.absolute } else { self.config.max_access_ttl });
+        Ok(Family {
+            id: FamilyId::random(self.entropy()),
+            client_id: client.id.clone(),
+            subject: person.subject.clone(),
+            scope,
+            audience: target.audience(),
+            auth_time: now,
+            acr: None,
+            amr: vec![AMR_PASSWORD.to_owned()],
+            refreshable,
+            seq: 0,
+            current_jti: Jti::random(self.entropy()),
+            previous_jti: None,
+            mac_kid: self.active_mac_kid()?,
+            rotated_at: now,
+            recent: Recent::default(),
+            created_at: now,
+            idle_expires_at: now.plus(life.idle).min(absolute),
+            absolute_expires_at: absolute,
+            ended: None,
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! The refresh token grant (RFC 6749 6, RFC 9700 4.14). Every check that needs no database comes first, so that a
+//! forged token costs no query and a refused one changes nothing.
+
+use std::time::Duration;
+
+use vouchsafe_protocol::{ErrorCode, Jti, Reason, RefreshTokenClaims, ResourceUri, ScopeSet, SecretString, Timestamp};
+use vouchsafe_store::{Family, RevokeReason, RotateJob, RotateOutcome, Rotation};
+
+use crate::audience::{Target, narrow};
+use crate::audit::{Event, Remark, announce};
+use crate::mint::{AccessSpec, Person};
+use crate::token::RefreshGrant;
+use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
+
+impl Issuer {
+    pub(crate) async fn refresh(
+        &self,
+        client: &Authenticated,
+        presented: &SecretString,
+        scope: Option<&ScopeSet>,
+        resource: Option<&ResourceUri>,
+    ) -> Result<TokenGrant, Error> {
+        let now = self.now();
+        let claims = self.open_refresh_token(presented)?;
+        bound_to(client, &claims)?;
+        not_expired(&claims, now)?;
+        let target = self.target_within(client, &claims, resource)?;
+        self.still_held(client, &target, &claims)?;
+        let asked = within(scope, &claims)?;
+        let (family, authority) = self.advance(client, &claims, now).await?;
+        let scope = narrow(asked.unwrap_or(&family.scope), &target, &authority);
+        let minted = self.mint_access(&AccessSpec {
+            client,
+            target: &target,
+            scope: &scope,
+            person: Some(Person { family: &family, authority: &authority }),
+            now,
+        })?;
+        let refresh = self.refresh_grant(&family, now)?;
+        Ok(TokenGrant { access_token: minted.token, expires_in: minted.expires_in, scope, refresh })
+    }
+
+    /// The audience of the token asked for: the family's, and the same one when it is named (RFC 8707 2.2).
+    fn target_within(
+        &self,
+        client: &Authenticated,
+        claims: &RefreshTokenClaims,
+        asked: Option<&ResourceUri>,
+    ) -> Result<Target, Error> {
+        let audience = claims.resource.as_deref().unwrap_or_default();
+        if let Some(asked) = asked {
+            let granted = match audience {
+                [] => asked.as_str() == self.config.issuer.as_str(),
+                audience => audience.iter().any(|uri| uri == asked.as_str()),
+            };
+            if !granted {
+                return Err(Error::refused(ErrorCode::InvalidTarget, Reason::ResourceNotGranted));
+            }
+        }
+        let target = self.granted_target(&self.catalog.load(), client, audience);
+        target.ok_or(Error::refused(ErrorCode::InvalidGrant, Reason::ResourceNotAllowed))
+    }
+
+    /// What was granted and has since been taken from the client ends the grant's use.
+    fn still_held(&self, client: &Authenticated, target: &Target, claims: &RefreshTokenClaims) -> Result<(), Error> {
+        if claims.scope.is_subset_of(&self.held(client, target)) {
+            Ok(())
+        } else {
+            Err(Error::refused(ErrorCode::InvalidGrant, Reason::ScopeNotAllowed))
+        }
+    }
+
+    /// Moves the family on, or says why not.
+    async fn advance(
+        &self,
+        client: &Authenticated,
+        claims: &RefreshTokenClaims,
+        now: Timestamp,
+    ) -> Result<(Family, crate::authority::Authority), Error> {
+        let job = self.rotate_job(client, claims, now)?;
+        let audit = job.audit.clone();
+        let invalid = |reason| Error::refused(ErrorCode::InvalidGrant, reason);
+        let family = match self.store.rotate(job).await? {
+            RotateOutcome::Advanced(family) | RotateOutcome::Retried(family) => family,
+            RotateOutcome::Superseded => {
+                tracing::info!(event = "refresh_superseded", sid = claims.sid.as_str(), seq = claims.seq);
+                return Err(invalid(Reason::Superseded));
+            }
+            RotateOutcome::Reused => {
+                announce(&audit);
+                self.follow().await?;
+                return Err(invalid(Reason::Reused));
+            }
+            RotateOutcome::Ended(RevokeReason::Reused) => return Err(invalid(Reason::Reused)),
+            RotateOutcome::Ended(_) => return Err(invalid(Reason::Revoked)),
+            RotateOutcome::Expired => return Err(invalid(Reason::Expired)),
+            RotateOutcome::ClientMismatch => return Err(invalid(Reason::ClientMismatch)),
+            RotateOutcome::Rollback(known) => {
+                tracing::error!(event = "state_rollback", sid = claims.sid.as_str(), presented = claims.seq, known);
+                return Err(invalid(Reason::StateRollback));
+            }
+        };
+        let authority = self.authority_of(&family.subject).await?;
+        Ok((family, authority))
+    }
+
+    fn rotate_job(
+        &self,
+        client: &Authenticated,
+        claims: &RefreshTokenClaims,
+        now: Timestamp,
+    ) -> Result<RotateJob, Error> {
+        let confidential = client.is_confidential();
+        let audit = Remark::new(Event::RefreshReuseDetected, &Actor::Client(client.id.clone()), now)
+            .client(&client.id)
+            .family(&claims.sid)
+            .with("seq", claims.seq)
+            .entry();
+        Ok(RotateJob {
+            sid: claims.sid.clone(),
+            client_id: client.id.clone(),
+            seq: claims.seq,
+            jti: claims.jti.clone(),
+            new_jti: Jti::random(self.entropy()),
+            new_mac_kid: self.active_mac_kid()?,
+            // A public client without a bound key always rotates (RFC 9700 4.14.2).
+            rotate: client.rotation == Rotation::Always || !confidential,
+            now,
+            idle_ttl: self.refresh_life(client).idle,
+            window: if confidential { self.config.retry_window_authenticated } else { self.config.retry_window },
+            ending: self.session_revocation(&claims.sid, now),
+            audit,
+        })
+    }
+
+    /// The refresh token of a family as it stands: the same row gives the same token.
+    pub(crate) fn refresh_grant(&self, family: &Family, now: Timestamp) -> Result<Option<RefreshGrant>, Error> {
+        if !family.refreshable {
+            return Ok(None);
+        }
+        let token = self.seal_refresh_token(family)?;
+        let expires_in: Duration = family.idle_expires_at.min(family.absolute_expires_at).since(now);
+        Ok(Some(RefreshGrant { token, expires_in }))
+    }
+}
+
+fn bound_to(client: &Authenticated, claims: &RefreshTokenClaims) -> Result<(), Error> {
+    if claims.client_id == client.id {
+        return Ok(());
+    }
+    tracing::warn!(
+        event = "refresh_client_mismatch",
+        client_id = client.id.as_str(),
+        sid = claims.sid.as_str()
+    );
+    Err(Error::refused(ErrorCode::InvalidGrant, Reason::ClientMismatch))
+}
+
+fn not_expired(claims: &RefreshTokenClaims, now: Timestamp) -> Result<(), Error> {
+    if now < claims.exp { Ok(()) } else { Err(Error::refused(ErrorCode::InvalidGrant, Reason::Expired)) }
+}
+
+/// A refresh may ask for less than was granted, never for more (RFC 6749 6).
+fn within<'a>(asked: Option<&'a ScopeSet>, claims: &RefreshTokenClaims) -> Result<Option<&'a ScopeSet>, Error> {
+    match asked {
+        Some(asked) if !asked.is_subset_of(&claims.scope) => {
+            Err(Error::refused(ErrorCode::InvalidScope, Reason::ScopeNotGranted))
+        }
+        asked => Ok(asked),
+    }
+}

@@ -1,0 +1,130 @@
+//! Introspection (RFC 7662): access tokens from memory, refresh tokens from the store, and only to whom they concern.
+
+use vouchsafe_jose::UnverifiedJws;
+use vouchsafe_protocol::{
+    AccessTokenClaims, ErrorCode, Reason, RefreshTokenClaims, SecretString, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN,
+    Timestamp,
+};
+use vouchsafe_store::Family;
+use vouchsafe_verifier::{ExpectedAudience, KeySource, UnverifiedToken, Verifier, VerifiedToken};
+
+use crate::{Authenticated, Error, Issuer};
+
+/// What the caller learns.
+#[derive(Clone, Debug)]
+pub enum Introspection {
+    /// Nothing but that.
+    Inactive,
+    /// The token lives, and the caller may know it.
+    Active(Box<ActiveToken>),
+}
+
+/// What is said of a live token (RFC 7662 2.2).
+#[derive(Clone, Debug)]
+pub enum ActiveToken {
+    /// An access token.
+    Access(AccessTokenClaims),
+    /// A refresh token, and when it ends unless it is used.
+    Refresh {
+        /// Its claims.
+        claims: RefreshTokenClaims,
+        /// The person.
+        subject: String,
+        /// When it ends unless it is used.
+        expires: Timestamp,
+    },
+}
+
+impl Issuer {
+    /// Answers what a token is worth now. The caller must hold a secret.
+    ///
+    /// # Errors
+    /// `invalid_client` for a public client; [`Error::StaleView`] rather than an answer that may be wrong; the store's.
+    pub async fn introspect(&self, caller: &Authenticated, token: &SecretString) -> Result<Introspection, Error> {
+        if !caller.is_confidential() {
+            return Err(Error::refused(ErrorCode::InvalidClient, Reason::PublicClientNotAllowed));
+        }
+        let Ok(jws) = UnverifiedJws::parse(token.expose()) else { return Ok(Introspection::Inactive) };
+        if jws.has_typ(TYP_ACCESS_TOKEN) {
+            self.introspect_access(caller, token.expose()).await
+        } else if jws.has_typ(TYP_REFRESH_TOKEN) {
+            self.introspect_refresh(caller, token.expose()).await
+        } else {
+            Ok(Introspection::Inactive)
+        }
+    }
+
+    async fn introspect_access(&self, caller: &Authenticated, token: &str) -> Result<Introspection, Error> {
+        let revoked = self.revoked().await?;
+        let Some(verified) = self.verify_access(token, &revoked, self.now()) else {
+            return Ok(Introspection::Inactive);
+        };
+        let claims = verified.claims();
+        if claims.client_id != caller.id && !self.serves(caller, claims) {
+            return Ok(Introspection::Inactive);
+        }
+        Ok(Introspection::Active(Box::new(ActiveToken::Access(claims.clone()))))
+    }
+
+    /// True when the caller is the resource server of the token's audience.
+    fn serves(&self, caller: &Authenticated, claims: &AccessTokenClaims) -> bool {
+        let catalog = self.catalog.load();
+        claims.aud.iter().any(|audience| {
+            let server = catalog.resource(audience).and_then(|resource| resource.server_client_id.as_ref());
+            server == Some(&caller.id)
+        })
+    }
+
+    /// Checks an access token of ours for whatever audience.
+    pub(crate) fn verify_access(
+        &self,
+        token: &str,
+        revoked: &vouchsafe_verifier::RevocationIndex,
+        now: Timestamp,
+    ) -> Option<VerifiedToken> {
+        let token = UnverifiedToken::parse(token).ok()?;
+        let verifier = Verifier::new(self.config.issuer.as_str(), ExpectedAudience::AnyAudienceOfIssuer)
+            .with_leeway(std::time::Duration::ZERO)
+            .with_max_lifetime(crate::LONGEST_ACCESS_TTL);
+        let keys = RingKeys { ring: &self.keys.load(), now };
+        verifier.check(&token, &keys, revoked, now).ok()
+    }
+
+    async fn introspect_refresh(&self, caller: &Authenticated, token: &str) -> Result<Introspection, Error> {
+        let Some(claims) = self.read_refresh_token(token).filter(|claims| claims.client_id == caller.id) else {
+            return Ok(Introspection::Inactive);
+        };
+        let now = self.now();
+        let family = self.store.family(&claims.sid).await?;
+        let Some(family) = family.filter(|family| is_live(family, &claims, now)) else {
+            return Ok(Introspection::Inactive);
+        };
+        Ok(Introspection::Active(Box::new(ActiveToken::Refresh {
+            claims,
+            subject: family.subject.to_string(),
+            expires: family.idle_expires_at.min(family.absolute_expires_at),
+        })))
+    }
+}
+
+/// True when the token is the live head of its family.
+fn is_live(family: &Family, claims: &RefreshTokenClaims, now: Timestamp) -> bool {
+    family.client_id == claims.client_id
+        && family.ended.is_none()
+        && family.seq == claims.seq
+        && family.current_jti == claims.jti
+        && now < family.idle_expires_at
+        && now < family.absolute_expires_at
+}
+
+/// The verifying keys of a ring at one instant.
+struct RingKeys<'a> {
+    ring: &'a vouchsafe_keys::KeyRing,
+    now: Timestamp,
+}
+
+impl KeySource for RingKeys<'_> {
+    fn verifying_key(&self, kid: &str) -> Option<std::sync::Arc<vouchsafe_jose::VerifyingKey>> {
+        self.ring.verifying_key(kid, self.now)
+    }
+}

@@ -1,0 +1,103 @@
+//! The issuer itself: what it holds, and how it starts.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use vouchsafe_keys::{KeyRing, MasterKey};
+use vouchsafe_protocol::{Clock, Entropy, Timestamp};
+use vouchsafe_store::Store;
+
+use crate::authority::Catalog;
+use crate::client_cache::ClientCache;
+use crate::login::SignInLimits;
+use crate::view::View;
+use crate::{Error, IssuerConfig, PasswordHasher};
+
+/// Time and randomness, as arguments.
+#[derive(Clone)]
+pub struct Machine {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives random bytes.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Machine")
+    }
+}
+
+/// One issuer over one store. Every request, page, task and command goes through it.
+pub struct Issuer {
+    pub(crate) config: IssuerConfig,
+    pub(crate) store: Store,
+    pub(crate) machine: Machine,
+    pub(crate) master: MasterKey,
+    pub(crate) keys: ArcSwap<KeyRing>,
+    pub(crate) catalog: ArcSwap<Catalog>,
+    pub(crate) clients: ClientCache,
+    pub(crate) view: View,
+    pub(crate) hasher: PasswordHasher,
+    pub(crate) sign_ins: SignInLimits,
+}
+
+impl std::fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuer").field("issuer", &self.config.issuer).finish_non_exhaustive()
+    }
+}
+
+impl Issuer {
+    /// Opens an issuer: reads keys, resources and roles and follows the logs up to now. Makes the first keys if
+    /// there are none.
+    ///
+    /// # Errors
+    /// The store's; [`Error::Keys`] when the master key does not open the keys.
+    pub async fn open(
+        config: IssuerConfig,
+        store: Store,
+        machine: Machine,
+        master: MasterKey,
+    ) -> Result<Self, Error> {
+        let ring = KeyRing::open(&[], &master, &config.key_policy)?;
+        let issuer = Self {
+            hasher: PasswordHasher::new(config.password_cost),
+            sign_ins: SignInLimits::new(),
+            clients: ClientCache::new(),
+            view: View::new(),
+            keys: ArcSwap::from_pointee(ring),
+            catalog: ArcSwap::from_pointee(Catalog::default()),
+            config,
+            store,
+            machine,
+            master,
+        };
+        issuer.follow().await?;
+        issuer.reload_catalog().await?;
+        issuer.advance_keys().await?;
+        Ok(issuer)
+    }
+
+    /// The limits it keeps.
+    #[must_use]
+    pub fn config(&self) -> &IssuerConfig {
+        &self.config
+    }
+
+    /// The store under it.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The instant that every decision of one request uses.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.machine.clock.now()
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.machine.entropy
+    }
+}

@@ -1,0 +1,99 @@
+//! Minting access tokens (RFC 9068 2): claims, lifetime, algorithm, signature.
+
+use std::time::Duration;
+
+use vouchsafe_protocol::{AccessTokenClaims, Audience, Jti, ScopeSet, SigningAlgorithm, TYP_ACCESS_TOKEN, Timestamp};
+use vouchsafe_store::{Client, Family};
+
+use crate::audience::Target;
+use crate::authority::Authority;
+use crate::{Error, Issuer};
+
+/// The person an access token speaks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Person<'a> {
+    pub(crate) family: &'a Family,
+    pub(crate) authority: &'a Authority,
+}
+
+/// Everything that decides an access token.
+pub(crate) struct AccessSpec<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) target: &'a Target,
+    pub(crate) scope: &'a ScopeSet,
+    pub(crate) person: Option<Person<'a>>,
+    pub(crate) now: Timestamp,
+}
+
+/// An access token and its life.
+pub(crate) struct Minted {
+    pub(crate) token: String,
+    pub(crate) expires_in: Duration,
+}
+
+/// How long refresh tokens of a client live.
+pub(crate) struct RefreshLife {
+    pub(crate) idle: Duration,
+    pub(crate) absolute: Duration,
+}
+
+impl Issuer {
+    pub(crate) fn mint_access(&self, spec: &AccessSpec<'_>) -> Result<Minted, Error> {
+        let subject = spec.person.map(|person| person.family.subject.as_str());
+        let issued = self.issue_instant(subject, spec.client, spec.now);
+        let expires = self.access_end(spec, issued);
+        let family = spec.person.map(|person| person.family);
+        let claims = AccessTokenClaims {
+            iss: self.config.issuer.to_string(),
+            sub: subject.unwrap_or(spec.client.id.as_str()).to_owned(),
+            aud: Audience::One(match spec.target.resource() {
+                Some(resource) => resource.uri.to_string(),
+                None => self.config.issuer.to_string(),
+            }),
+            client_id: spec.client.id.clone(),
+            scope: spec.scope.clone(),
+            iat: issued,
+            exp: expires,
+            jti: Jti::random(self.entropy()),
+            sid: family.map(|family| family.id.clone()),
+            auth_time: family.map(|family| family.auth_time),
+            acr: family.and_then(|family| family.acr.clone()),
+            amr: family.map(|family| family.amr.clone()),
+            roles: spec.person.map(|person| person.authority.roles.iter().map(ToString::to_string).collect()),
+        };
+        let ring = self.keys.load();
+        let signer = ring.signer(self.algorithm_of(spec), spec.now).ok_or(Error::NoSigningKey)?;
+        let token = signer.sign(TYP_ACCESS_TOKEN, &claims)?;
+        Ok(Minted { token, expires_in: expires.since(spec.now) })
+    }
+
+    /// Now, or the second after a revocation that covers this one: a token is never born dead.
+    fn issue_instant(&self, subject: Option<&str>, client: &Client, now: Timestamp) -> Timestamp {
+        let earliest = self.view.revoked().earliest_iat(subject, client.id.as_str());
+        earliest.map_or(now, |earliest| earliest.max(now))
+    }
+
+    /// The shorter of what client and resource say, never beyond the maximum nor beyond the family's end.
+    fn access_end(&self, spec: &AccessSpec<'_>, issued: Timestamp) -> Timestamp {
+        let own = [spec.client.access_ttl, spec.target.resource().and_then(|resource| resource.access_ttl)];
+        let shortest = own.into_iter().flatten().filter_map(|ttl| u64::try_from(ttl).ok()).min();
+        let ttl = shortest.map_or(self.config.access_ttl, Duration::from_secs).min(self.config.max_access_ttl);
+        let end = issued.plus(ttl);
+        spec.person.map_or(end, |person| end.min(person.family.absolute_expires_at))
+    }
+
+    fn algorithm_of(&self, spec: &AccessSpec<'_>) -> SigningAlgorithm {
+        let of_resource = spec.target.resource().and_then(|resource| resource.signing_algorithm);
+        of_resource.or(spec.client.signing_algorithm).unwrap_or(self.config.default_algorithm)
+    }
+
+    pub(crate) fn refresh_life(&self, client: &Client) -> RefreshLife {
+        let own = |ttl: Option<i64>, limit: Duration| {
+            ttl.and_then(|ttl| u64::try_from(ttl).ok()).map_or(limit, |ttl| Duration::from_secs(ttl).min(limit))
+        };
+        RefreshLife {
+            idle: own(client.refresh_idle_ttl, self.config.refresh_idle_ttl),
+            absolute: own(client.refresh_absolute_ttl, self.config.refresh_absolute_ttl),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The token endpoint's decision: which grant, and whether the client may use it.
+
+use std::time::Duration;
+
+use vouchsafe_protocol::{ErrorCode, GrantType, Reason, ScopeSet, TokenRequest};
+
+use crate::{Authenticated, Error, Issuer};
+
+/// What a grant came to (RFC 6749 5.1).
+#[derive(Clone, Debug)]
+pub struct TokenGrant {
+    /// The access token.
+    pub access_token: String,
+    /// How long it lives.
+    pub expires_in: Duration,
+    /// Every scope granted.
+    pub scope: ScopeSet,
+    /// The refresh token, where there is one.
+    pub refresh: Option<RefreshGrant>,
+}
+
+/// The refresh token of a grant.
+#[derive(Clone, Debug)]
+pub struct RefreshGrant {
+    /// The token.
+    pub token: String,
+    /// How long it lives unless it is used.
+    pub expires_in: Duration,
+}
+
+impl Issuer {
+    /// Answers a token request of a client that proved who it is.
+    ///
+    /// # Errors
+    /// A refusal of RFC 6749 5.2 or RFC 8707 2; the store's.
+    pub async fn token(&self, client: &Authenticated, request: &TokenRequest) -> Result<TokenGrant, Error> {
+        if !client.grants.contains(&request.grant_type()) {
+            return Err(Error::refused(ErrorCode::UnauthorizedClient, Reason::GrantNotAllowed));
+        }
+        match request {
+            TokenRequest::ClientCredentials { scope, resource } => {
+                self.client_credentials(client, scope.as_ref(), resource.as_ref()).await
+            }
+            TokenRequest::RefreshToken { refresh_token, scope, resource } => {
+                self.refresh(client, refresh_token, scope.as_ref(), resource.as_ref()).await
+            }
+            TokenRequest::Password { username, password, scope, resource } => {
+                self.password(client, (username, password), scope.as_ref(), resource.as_ref()).await
+            }
+        }
+    }
+
+    /// Every grant that this issuer answers.
+    #[must_use]
+    pub fn grants() -> [GrantType; 3] {
+        [GrantType::ClientCredentials, GrantType::RefreshToken, GrantType::Password]
+    }
+}

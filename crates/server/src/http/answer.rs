@@ -1,0 +1,90 @@
+//! The one shape of a refusal on the wire (RFC 6749 section 5.2), whoever refuses.
+
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use poem::{Body, Response};
+use serde::Serialize;
+use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
+
+#[derive(Serialize)]
+struct RefusalBody<'a> {
+    error: &'a str,
+    error_description: &'a str,
+    reason: &'a str,
+}
+
+/// A refusal as JSON `{"error","error_description","reason"}` with `Cache-Control: no-store`.
+///
+/// 503 and 429 carry `Retry-After: 1` (seconds); a caller that knows better replaces it.
+pub fn refusal_response(status: StatusCode, refusal: Refusal) -> Response {
+    let body = Body::from_json(RefusalBody {
+        error: refusal.code.as_str(),
+        error_description: refusal.description(),
+        reason: refusal.reason.as_str(),
+    })
+    .unwrap_or_else(|_| Body::from("{\"error\":\"server_error\"}"));
+    let mut response = Response::builder()
+        .status(status)
+        .content_type("application/json")
+        .header(CACHE_CONTROL, "no-store");
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
+        response = response.header(RETRY_AFTER, "1");
+    }
+    response.body(body)
+}
+
+/// The refusal that says what a bare status says, for errors of the framework that no handler mapped.
+pub fn refusal_for_status(status: StatusCode) -> Refusal {
+    let (code, reason) = match status {
+        StatusCode::BAD_REQUEST => (ErrorCode::InvalidRequest, Reason::MalformedBody),
+        StatusCode::UNAUTHORIZED => (ErrorCode::InvalidClient, Reason::BadCredentials),
+        StatusCode::NOT_FOUND => (ErrorCode::InvalidRequest, Reason::NotFound),
+        StatusCode::METHOD_NOT_ALLOWED => (ErrorCode::InvalidRequest, Reason::MethodNotAllowed),
+        StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, Reason::Deadline),
+        StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::InvalidRequest, Reason::BodyTooLarge),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (ErrorCode::InvalidRequest, Reason::UnsupportedMediaType)
+        }
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            (ErrorCode::InvalidRequest, Reason::HeadersTooLarge)
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            (ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts)
+        }
+        StatusCode::SERVICE_UNAVAILABLE => (ErrorCode::TemporarilyUnavailable, Reason::Busy),
+        other if other.is_client_error() => (ErrorCode::InvalidRequest, Reason::InvalidParameter),
+        _ => (ErrorCode::ServerError, Reason::Internal),
+    };
+    Refusal::new(code, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{refusal_for_status, refusal_response};
+    use http::StatusCode;
+    use std::error::Error;
+
+    #[tokio::test]
+    async fn h13_a_refusal_is_json_and_not_stored() -> Result<(), Box<dyn Error>> {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        let response = refusal_response(status, refusal_for_status(status));
+        assert_eq!(response.status(), status);
+        assert_eq!(response.content_type(), Some("application/json"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("retry-after"), None);
+        let body = response.into_body().into_string().await?;
+        assert!(body.starts_with("{\"error\":\"invalid_request\",\"error_description\":\""));
+        assert!(body.ends_with("\"reason\":\"body_too_large\"}"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_refusal_for_now_says_when_to_retry() {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let response = refusal_response(status, refusal_for_status(status));
+        assert_eq!(response.header("retry-after"), Some("1"));
+    }
+}

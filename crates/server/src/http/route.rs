@@ -1,0 +1,155 @@
+//! The table of what is served where, asked before any handler so that unknown paths and methods cost nothing.
+
+use http::{HeaderValue, Method};
+
+/// One served path and what the pipeline must know about it.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteSpec {
+    /// An exact path, or a prefix that ends in `/*` and covers everything below it.
+    pub path: &'static str,
+    /// What the handler takes. HEAD follows from GET, OPTIONS from `cors`; neither is listed.
+    pub methods: &'static [Method],
+    /// Any origin may call and read it, without credentials (RFC 9700 section 2.6).
+    pub cors: bool,
+    /// The handler may set its own `Cache-Control`; elsewhere it is always `no-store`.
+    pub cacheable: bool,
+}
+
+/// What a method means on a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Run,
+    Preflight,
+    NotAllowed,
+}
+
+impl RouteSpec {
+    fn prefix(&self) -> Option<&'static str> {
+        self.path
+            .strip_suffix('*')
+            .filter(|prefix| prefix.ends_with('/'))
+    }
+
+    pub(super) fn verdict(&self, method: &Method) -> Verdict {
+        if self.methods.contains(method) || (*method == Method::HEAD && self.takes_get()) {
+            Verdict::Run
+        } else if self.cors && *method == Method::OPTIONS {
+            Verdict::Preflight
+        } else {
+            Verdict::NotAllowed
+        }
+    }
+
+    fn takes_get(&self) -> bool {
+        self.methods.contains(&Method::GET)
+    }
+
+    /// The value of `Allow` (RFC 9110 section 10.2.1), also right for `Access-Control-Allow-Methods`.
+    pub(super) fn allow(&self) -> Option<HeaderValue> {
+        let mut words: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        if self.takes_get() {
+            words.push("HEAD");
+        }
+        if self.cors {
+            words.push("OPTIONS");
+        }
+        HeaderValue::try_from(words.join(", ")).ok()
+    }
+}
+
+/// The route of a path: an exact one first, else the longest prefix. The path is compared as sent, never decoded.
+pub(super) fn find(routes: &'static [RouteSpec], path: &str) -> Option<&'static RouteSpec> {
+    routes
+        .iter()
+        .find(|route| route.path == path && route.prefix().is_none())
+        .or_else(|| {
+            routes
+                .iter()
+                .filter(|route| {
+                    route
+                        .prefix()
+                        .is_some_and(|prefix| path.starts_with(prefix))
+                })
+                .max_by_key(|route| route.path.len())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RouteSpec, Verdict, find};
+    use http::{HeaderValue, Method};
+
+    static ROUTES: &[RouteSpec] = &[
+        RouteSpec {
+            path: "/token",
+            methods: &[Method::POST],
+            cors: true,
+            cacheable: false,
+        },
+        RouteSpec {
+            path: "/docs/*",
+            methods: &[Method::GET],
+            cors: false,
+            cacheable: true,
+        },
+        RouteSpec {
+            path: "/docs/openapi.json",
+            methods: &[Method::GET],
+            cors: true,
+            cacheable: true,
+        },
+    ];
+
+    fn path_of(path: &str) -> Option<&'static str> {
+        find(ROUTES, path).map(|route| route.path)
+    }
+
+    #[test]
+    fn exact_paths_win_over_prefixes() {
+        assert_eq!(path_of("/token"), Some("/token"));
+        assert_eq!(path_of("/docs/openapi.json"), Some("/docs/openapi.json"));
+        assert_eq!(path_of("/docs/index.html"), Some("/docs/*"));
+    }
+
+    #[test]
+    fn near_misses_are_unknown() {
+        for path in [
+            "",
+            "/",
+            "*",
+            "/token/",
+            "/Token",
+            "/%74oken",
+            "/docs",
+            "/docsx/",
+        ] {
+            assert_eq!(path_of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn h12_head_follows_get_and_options_follows_cors() {
+        let verdict = |path, method: Method| find(ROUTES, path).map(|r| r.verdict(&method));
+        assert_eq!(verdict("/token", Method::POST), Some(Verdict::Run));
+        assert_eq!(verdict("/token", Method::GET), Some(Verdict::NotAllowed));
+        assert_eq!(verdict("/token", Method::HEAD), Some(Verdict::NotAllowed));
+        assert_eq!(verdict("/token", Method::OPTIONS), Some(Verdict::Preflight));
+        assert_eq!(verdict("/docs/a", Method::HEAD), Some(Verdict::Run));
+        assert_eq!(
+            verdict("/docs/a", Method::OPTIONS),
+            Some(Verdict::NotAllowed)
+        );
+    }
+
+    #[test]
+    fn h12_allow_lists_what_is_answered() {
+        let allow = |path| find(ROUTES, path).and_then(RouteSpec::allow);
+        let value = HeaderValue::from_static;
+        assert_eq!(allow("/token"), Some(value("POST, OPTIONS")));
+        assert_eq!(allow("/docs/a"), Some(value("GET, HEAD")));
+        assert_eq!(
+            allow("/docs/openapi.json"),
+            Some(value("GET, HEAD, OPTIONS"))
+        );
+    }
+}

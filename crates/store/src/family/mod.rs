@@ -1,0 +1,17 @@
+//! Refresh-token families: one row each, at most one live head, and no row per token.
+
+mod begin;
+mod decision;
+mod end;
+mod model;
+mod queue;
+mod read;
+mod recent;
+mod rotate;
+
+pub use decision::{Decision, Presented, decide};
+pub use model::{Ended, Family, NewFamily, RevokeReason};
+pub(crate) use queue::RotationQueue;
+pub use read::{FamilyFilter, FamilySummary};
+pub use recent::Recent;
+pub use rotate::{RotateJob, RotateOutcome};

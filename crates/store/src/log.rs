@@ -1,0 +1,213 @@
+//! Two logs with gapless numbers: the public one of revocations, and the internal one of changes that caches follow.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use vouchsafe_protocol::{RevocationEntry, RevocationKind, Timestamp};
+
+use crate::sql::{Cell, all, execute, instant, one};
+use crate::backend::Write;
+use crate::{AuditEntry, Store, StoreError};
+
+/// A revocation to be appended.
+#[derive(Clone, Debug)]
+pub struct NewRevocation {
+    /// What the key names.
+    pub kind: RevocationKind,
+    /// The family, subject, client, jti or kid; empty for `all`.
+    pub key: String,
+    /// Tokens issued up to and including this second are dead.
+    pub not_before: Timestamp,
+    /// The entry may be forgotten from here on.
+    pub expires: Timestamp,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// What a cache must forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A client, by id.
+    Client,
+    /// A resource, by URI.
+    Resource,
+    /// A role, by name: every closure may differ.
+    Role,
+    /// A person, by subject.
+    User,
+    /// The set of keys.
+    Keys,
+}
+
+impl ChangeKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Resource => "resource",
+            Self::Role => "role",
+            Self::User => "user",
+            Self::Keys => "keys",
+        }
+    }
+}
+
+impl std::str::FromStr for ChangeKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Client, Self::Resource, Self::Role, Self::User, Self::Keys]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// One change that caches follow.
+#[derive(Clone, Debug)]
+pub struct ChangeEntry {
+    /// Its number.
+    pub n: i64,
+    /// What changed.
+    pub kind: ChangeKind,
+    /// Which one.
+    pub key: String,
+}
+
+/// The last number of each log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogHeads {
+    /// Of the revocation log.
+    pub revocation: i64,
+    /// Of the change log.
+    pub change: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Number {
+    n: i64,
+}
+
+/// Takes the next number of a log; the row lock holds appends in order until the commit, so numbers have no gaps.
+async fn next_number(db: &impl ConnectionTrait, log: &'static str) -> Result<i64, StoreError> {
+    let sql = "UPDATE log_head SET n = n + 1 WHERE name = $1 RETURNING n";
+    let number: Option<Number> = one(db, sql, [log.into()]).await?;
+    number.map(|number| number.n).ok_or(StoreError::Corrupt { table: "log_head", column: "name", id: log.to_owned() })
+}
+
+/// Appends a revocation inside the caller's transaction.
+pub(crate) async fn append_revocation(db: &impl ConnectionTrait, entry: &NewRevocation) -> Result<(), StoreError> {
+    let n = next_number(db, "revocation").await?;
+    let sql = "INSERT INTO revocation_log (n, kind, key, not_before, expires, at) VALUES ($1, $2, $3, $4, $5, $6)";
+    let values = [
+        n.into(),
+        entry.kind.as_str().into(),
+        entry.key.clone().into(),
+        entry.not_before.as_unix().into(),
+        entry.expires.as_unix().into(),
+        entry.at.as_unix().into(),
+    ];
+    execute(db, sql, values).await.map(drop)
+}
+
+/// Appends a change inside the caller's transaction.
+async fn append_change(
+    db: &impl ConnectionTrait,
+    kind: ChangeKind,
+    key: &str,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let n = next_number(db, "change").await?;
+    let sql = "INSERT INTO change_log (n, kind, key, at) VALUES ($1, $2, $3, $4)";
+    execute(db, sql, [n.into(), kind.as_str().into(), key.into(), at.as_unix().into()]).await.map(drop)
+}
+
+/// Ends a change that caches follow: change log entry, audit row, commit.
+pub(crate) async fn conclude(
+    write: Write,
+    kind: ChangeKind,
+    key: &str,
+    audit: &AuditEntry,
+) -> Result<(), StoreError> {
+    append_change(&*write, kind, key, audit.at).await?;
+    crate::audit::write(&*write, audit).await?;
+    write.commit().await
+}
+
+impl Store {
+    /// The last number of each log: one cheap read that tells whether anything happened.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn log_heads(&self) -> Result<LogHeads, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Heads {
+            revocation: i64,
+            change: i64,
+        }
+        let sql = "SELECT (SELECT n FROM log_head WHERE name = 'revocation') AS revocation, \
+                   (SELECT n FROM log_head WHERE name = 'change') AS change";
+        let heads: Option<Heads> = one(self.db.reader(), sql, []).await?;
+        heads
+            .map(|heads| LogHeads { revocation: heads.revocation, change: heads.change })
+            .ok_or(StoreError::Corrupt { table: "log_head", column: "n", id: String::new() })
+    }
+
+    /// Revocations after number `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn revocations_after(&self, after: i64, limit: u32) -> Result<Vec<RevocationEntry>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            n: i64,
+            kind: String,
+            key: String,
+            not_before: i64,
+            expires: i64,
+        }
+        let sql = "SELECT n, kind, key, not_before, expires FROM revocation_log WHERE n > $1 ORDER BY n LIMIT $2";
+        let rows: Vec<Row> = all(self.db.reader(), sql, [after.into(), i64::from(limit).into()]).await?;
+        rows.into_iter()
+            .map(|row| {
+                let cell = Cell { table: "revocation_log", column: "kind", id: &row.n.to_string() };
+                Ok(RevocationEntry {
+                    n: row.n,
+                    kind: cell.parse(&row.kind)?,
+                    key: row.key,
+                    not_before: instant(row.not_before),
+                    expires: instant(row.expires),
+                })
+            })
+            .collect()
+    }
+
+    /// Changes after number `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn changes_after(&self, after: i64, limit: u32) -> Result<Vec<ChangeEntry>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            n: i64,
+            kind: String,
+            key: String,
+        }
+        let sql = "SELECT n, kind, key FROM change_log WHERE n > $1 ORDER BY n LIMIT $2";
+        let rows: Vec<Row> = all(self.db.reader(), sql, [after.into(), i64::from(limit).into()]).await?;
+        rows.into_iter()
+            .map(|row| {
+                let cell = Cell { table: "change_log", column: "kind", id: &row.n.to_string() };
+                Ok(ChangeEntry { n: row.n, kind: cell.parse(&row.kind)?, key: row.key })
+            })
+            .collect()
+    }
+
+    /// Ends one access token by its `jti`: log entry and audit row together.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn revoke_by_log(&self, entry: &NewRevocation, audit: &AuditEntry) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        append_revocation(&*write, entry).await?;
+        crate::audit::write(&*write, audit).await?;
+        write.commit().await
+    }
+}

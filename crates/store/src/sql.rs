@@ -1,0 +1,76 @@
+//! The three ways a statement is run, and the reading of typed columns.
+
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vouchsafe_protocol::Timestamp;
+
+use crate::StoreError;
+
+/// Runs a statement and says how many rows it touched.
+pub(crate) async fn execute<const N: usize>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: [Value; N],
+) -> Result<u64, StoreError> {
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    Ok(db.execute_raw(statement).await?.rows_affected())
+}
+
+/// Reads at most one row.
+pub(crate) async fn one<R: FromQueryResult, const N: usize>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: [Value; N],
+) -> Result<Option<R>, StoreError> {
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let row = db.query_one_raw(statement).await?;
+    Ok(row.map(|row| R::from_query_result(&row, "")).transpose()?)
+}
+
+/// Reads every row.
+pub(crate) async fn all<R: FromQueryResult, const N: usize>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: [Value; N],
+) -> Result<Vec<R>, StoreError> {
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let rows = db.query_all_raw(statement).await?;
+    rows.iter().map(|row| R::from_query_result(row, "").map_err(StoreError::from)).collect()
+}
+
+/// Names a cell for the error that an unreadable one gives.
+#[derive(Clone, Copy)]
+pub(crate) struct Cell<'a> {
+    pub(crate) table: &'static str,
+    pub(crate) column: &'static str,
+    pub(crate) id: &'a str,
+}
+
+impl Cell<'_> {
+    /// The error for this cell.
+    pub(crate) fn corrupt(self) -> StoreError {
+        StoreError::Corrupt { table: self.table, column: self.column, id: self.id.to_owned() }
+    }
+
+    /// Reads a value that has a checked text form.
+    pub(crate) fn parse<T: std::str::FromStr>(self, text: &str) -> Result<T, StoreError> {
+        text.parse().map_err(|_| self.corrupt())
+    }
+
+    /// Reads a value that is kept as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(self, text: &str) -> Result<T, StoreError> {
+        serde_json::from_str(text).map_err(|_| self.corrupt())
+    }
+}
+
+/// Writes a list as JSON text.
+pub(crate) fn json<T: Serialize>(value: &T) -> Value {
+    // Lists of strings and string-keyed maps always serialise.
+    Value::from(serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Reads an instant.
+pub(crate) fn instant(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(seconds)
+}

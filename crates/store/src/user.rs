@@ -1,0 +1,337 @@
+//! People: their account, password hash, roles and failed sign-ins.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use vouchsafe_protocol::{RoleName, SecretString, Subject, Timestamp};
+
+use crate::log::{append_revocation, conclude};
+use crate::sql::{Cell, all, execute, instant, one};
+use crate::{AuditEntry, ChangeKind, NewRevocation, RevokeReason, Store, StoreError};
+
+/// A person's account without its password hash.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The immutable id, `sub` of their tokens.
+    pub subject: Subject,
+    /// The name as it was chosen.
+    pub username: String,
+    /// Where mail reaches them.
+    pub email: Option<String>,
+    /// Their direct roles, by name.
+    pub roles: Vec<RoleName>,
+    /// True when a password is set.
+    pub has_password: bool,
+    /// Since when they may not sign in.
+    pub locked_at: Option<Timestamp>,
+    /// When the account was made.
+    pub created_at: Timestamp,
+}
+
+/// An account to be made.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// The immutable id.
+    pub subject: Subject,
+    /// The name as it was chosen.
+    pub username: String,
+    /// The name as it is looked up: normalised and case-folded.
+    pub name_key: String,
+    /// The name as a reader's eye sees it: look-alikes share it.
+    pub name_skeleton: String,
+    /// Where mail reaches them.
+    pub email: Option<String>,
+    /// A PHC string, when a password is set.
+    pub password_hash: Option<SecretString>,
+    /// Their direct roles.
+    pub roles: Vec<RoleName>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What a sign-in needs to know before hashing.
+#[derive(Clone, Debug)]
+pub struct LoginCandidate {
+    /// Who it would be.
+    pub subject: Subject,
+    /// The PHC string to check against.
+    pub password_hash: Option<SecretString>,
+    /// True when they may not sign in.
+    pub locked: bool,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    subject: String,
+    username: String,
+    email: Option<String>,
+    has_password: i64,
+    locked_at: Option<i64>,
+    created_at: i64,
+}
+
+const COLUMNS: &str = "subject, username, email, (password_hash IS NOT NULL) + 0 AS has_password, locked_at, created_at";
+
+impl Row {
+    fn into_user(self, roles: Vec<RoleName>) -> Result<User, StoreError> {
+        Ok(User {
+            subject: Cell { table: "user_account", column: "subject", id: &self.subject }.parse(&self.subject)?,
+            username: self.username,
+            email: self.email,
+            roles,
+            has_password: self.has_password != 0,
+            locked_at: self.locked_at.map(instant),
+            created_at: instant(self.created_at),
+        })
+    }
+}
+
+async fn roles_of(db: &impl ConnectionTrait, subject: &str) -> Result<Vec<RoleName>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct RoleRow {
+        role: String,
+    }
+    let sql = "SELECT role FROM user_role WHERE subject = $1 ORDER BY role";
+    let rows: Vec<RoleRow> = all(db, sql, [subject.into()]).await?;
+    rows.iter().map(|row| Cell { table: "user_role", column: "role", id: subject }.parse(&row.role)).collect()
+}
+
+async fn put_roles(db: &impl ConnectionTrait, subject: &Subject, roles: &[RoleName]) -> Result<(), StoreError> {
+    execute(db, "DELETE FROM user_role WHERE subject = $1", [subject.as_str().into()]).await?;
+    for role in roles {
+        let sql = "INSERT INTO user_role (subject, role) SELECT $1, name FROM role WHERE name = $2";
+        if execute(db, sql, [subject.as_str().into(), role.as_str().into()]).await? == 0 {
+            return Err(StoreError::NotFound { what: "role" });
+        }
+    }
+    Ok(())
+}
+
+/// Ends every family of a person and every access token issued to them up to now.
+async fn end_of_subject(
+    db: &impl ConnectionTrait,
+    subject: &Subject,
+    revocation: &NewRevocation,
+    reason: RevokeReason,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE subject = $1 AND revoked_at IS NULL";
+    execute(db, sql, [subject.as_str().into(), revocation.at.as_unix().into(), reason.as_str().into()]).await?;
+    append_revocation(db, revocation).await
+}
+
+impl Store {
+    /// A person by their subject, or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn user(&self, subject: &Subject) -> Result<Option<User>, StoreError> {
+        self.user_where("subject", subject.as_str()).await
+    }
+
+    /// A person by the normalised form of their name, or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn user_by_name(&self, name_key: &str) -> Result<Option<User>, StoreError> {
+        self.user_where("name_key", name_key).await
+    }
+
+    async fn user_where(&self, column: &'static str, value: &str) -> Result<Option<User>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM user_account WHERE {column} = $1");
+        let row: Option<Row> = one(self.db.reader(), &sql, [value.into()]).await?;
+        match row {
+            Some(row) => {
+                let roles = roles_of(self.db.reader(), &row.subject).await?;
+                Ok(Some(row.into_user(roles)?))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// At most `limit` people after the name `after`, by normalised name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn users(&self, after: &str, limit: u32) -> Result<Vec<User>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM user_account WHERE name_key > $1 ORDER BY name_key LIMIT $2");
+        let rows: Vec<Row> = all(self.db.reader(), &sql, [after.into(), i64::from(limit).into()]).await?;
+        let mut users = Vec::with_capacity(rows.len());
+        for row in rows {
+            let roles = roles_of(self.db.reader(), &row.subject).await?;
+            users.push(row.into_user(roles)?);
+        }
+        Ok(users)
+    }
+
+    /// Adds a person.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name or a look-alike is taken; [`StoreError::NotFound`] for an unknown role;
+    /// [`StoreError::Unavailable`].
+    pub async fn insert_user(&self, user: &NewUser, audit: &AuditEntry) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        let sql = "INSERT INTO user_account (subject, username, name_key, name_skeleton, email, password_hash, \
+                   failed_attempts, next_attempt_at, created_at, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $7)";
+        let values = [
+            user.subject.as_str().into(),
+            user.username.clone().into(),
+            user.name_key.clone().into(),
+            user.name_skeleton.clone().into(),
+            user.email.clone().into(),
+            user.password_hash.as_ref().map(|hash| hash.expose().to_owned()).into(),
+            user.created_at.as_unix().into(),
+        ];
+        execute(&*write, sql, values).await.map_err(|error| error.or_exists("user"))?;
+        put_roles(&*write, &user.subject, &user.roles).await?;
+        conclude(write, ChangeKind::User, user.subject.as_str(), audit).await
+    }
+
+    /// Replaces a person's direct roles.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for an unknown person or role; [`StoreError::Unavailable`].
+    pub async fn set_roles(&self, subject: &Subject, roles: &[RoleName], audit: &AuditEntry) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        let sql = "UPDATE user_account SET updated_at = $2 WHERE subject = $1";
+        if execute(&*write, sql, [subject.as_str().into(), audit.at.as_unix().into()]).await? == 0 {
+            return Err(StoreError::NotFound { what: "user" });
+        }
+        put_roles(&*write, subject, roles).await?;
+        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+    }
+
+    /// Sets a new password and ends everything that was granted under the old one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    pub async fn set_password(
+        &self,
+        subject: &Subject,
+        hash: &SecretString,
+        revocation: &NewRevocation,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        let sql = "UPDATE user_account SET password_hash = $2, failed_attempts = 0, next_attempt_at = 0, \
+                   updated_at = $3 WHERE subject = $1";
+        let values = [subject.as_str().into(), hash.expose().into(), audit.at.as_unix().into()];
+        if execute(&*write, sql, values).await? == 0 {
+            return Err(StoreError::NotFound { what: "user" });
+        }
+        end_of_subject(&*write, subject, revocation, RevokeReason::PasswordChanged).await?;
+        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+    }
+
+    /// Replaces a hash by one of the same password at a higher cost, unless the password changed meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn rehash_password(&self, subject: &Subject, old: &SecretString, new: &SecretString) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        let sql = "UPDATE user_account SET password_hash = $3 WHERE subject = $1 AND password_hash = $2";
+        execute(&*write, sql, [subject.as_str().into(), old.expose().into(), new.expose().into()]).await?;
+        write.commit().await
+    }
+
+    /// Locks a person out, ending all they were granted, or (with no revocation) lets them in again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    pub async fn set_locked(
+        &self,
+        subject: &Subject,
+        revocation: Option<&NewRevocation>,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        let sql = "UPDATE user_account SET locked_at = $2, failed_attempts = 0, next_attempt_at = 0, updated_at = $3 \
+                   WHERE subject = $1";
+        let locked_at = revocation.map(|revocation| revocation.at.as_unix());
+        if execute(&*write, sql, [subject.as_str().into(), locked_at.into(), audit.at.as_unix().into()]).await? == 0 {
+            return Err(StoreError::NotFound { what: "user" });
+        }
+        if let Some(revocation) = revocation {
+            end_of_subject(&*write, subject, revocation, RevokeReason::UserLocked).await?;
+        }
+        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+    }
+
+    /// Removes a person and ends all they were granted.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    pub async fn delete_user(
+        &self,
+        subject: &Subject,
+        revocation: &NewRevocation,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        if execute(&*write, "DELETE FROM user_account WHERE subject = $1", [subject.as_str().into()]).await? == 0 {
+            return Err(StoreError::NotFound { what: "user" });
+        }
+        execute(&*write, "DELETE FROM user_role WHERE subject = $1", [subject.as_str().into()]).await?;
+        end_of_subject(&*write, subject, revocation, RevokeReason::UserDeleted).await?;
+        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+    }
+
+    /// What a sign-in under this normalised name would be checked against. The caller does the same work for none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn login_candidate(&self, name_key: &str) -> Result<Option<LoginCandidate>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Candidate {
+            subject: String,
+            password_hash: Option<String>,
+            locked_at: Option<i64>,
+        }
+        let sql = "SELECT subject, password_hash, locked_at FROM user_account WHERE name_key = $1";
+        let row: Option<Candidate> = one(self.db.reader(), sql, [name_key.into()]).await?;
+        row.map(|row| {
+            Ok(LoginCandidate {
+                subject: Cell { table: "user_account", column: "subject", id: &row.subject }.parse(&row.subject)?,
+                password_hash: row.password_hash.map(SecretString::new),
+                locked: row.locked_at.is_some(),
+            })
+        })
+        .transpose()
+    }
+
+    /// Counts a sign-in attempt before its password is hashed, in one guarded statement: false when the account's
+    /// back-off says that it must wait. After `free` failures in a row each further one doubles the pause, up to
+    /// `longest` seconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn count_attempt(
+        &self,
+        name_key: &str,
+        now: Timestamp,
+        free: i64,
+        longest: i64,
+    ) -> Result<bool, StoreError> {
+        let write = self.db.write().await?;
+        let sql = "UPDATE user_account SET failed_attempts = failed_attempts + 1, next_attempt_at = CASE \
+                   WHEN failed_attempts < $3 THEN 0 \
+                   WHEN failed_attempts - $3 > 20 THEN $2 + $4 \
+                   WHEN (1 << (failed_attempts - $3)) > $4 THEN $2 + $4 \
+                   ELSE $2 + (1 << (failed_attempts - $3)) END \
+                   WHERE name_key = $1 AND next_attempt_at <= $2";
+        let values = [name_key.into(), now.as_unix().into(), free.into(), longest.into()];
+        let counted = execute(&*write, sql, values).await?;
+        write.commit().await?;
+        Ok(counted == 1)
+    }
+
+    /// Gives the attempts back after a success.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn clear_attempts(&self, subject: &Subject) -> Result<(), StoreError> {
+        let write = self.db.write().await?;
+        let sql = "UPDATE user_account SET failed_attempts = 0, next_attempt_at = 0 WHERE subject = $1 \
+                   AND failed_attempts > 0";
+        execute(&*write, sql, [subject.as_str().into()]).await?;
+        write.commit().await
+    }
+}

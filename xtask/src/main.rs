@@ -1,1 +1,52 @@
-fn main(){}
+//! What CI and people run. It depends on no crate of ours, so that it starts at once.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what this tool is for"
+)]
+
+mod check;
+mod command;
+mod node;
+mod openapi;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  check [--no-deny]   formatting, clippy, licences and banned crates
+  test [FILTER]       every test, or those whose name contains FILTER; the last line is `N passed, M failed`
+  openapi             writes openapi/openapi.json anew from the built server
+  help                this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["check"] => check::run(true),
+        ["check", "--no-deny"] => check::run(false),
+        ["test"] => Ok(test::run(None)),
+        ["test", filter] if !filter.starts_with('-') && !filter.is_empty() => Ok(test::run(Some(filter))),
+        ["openapi"] => openapi::run().map(|()| true),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

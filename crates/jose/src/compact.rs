@@ -144,9 +144,7 @@ fn decode(part: &str) -> Result<Vec<u8>, JoseError> {
     if part.is_empty() {
         return Err(JoseError::Malformed);
     }
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| JoseError::Malformed)
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseError::Malformed)
 }
 
 /// The algorithms by their exact names; `none` is not one, however it is written.
@@ -177,8 +175,6 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use jsonwebtoken::EncodingKey;
     use jsonwebtoken::crypto::JwtSigner;
     use ring::rand::SystemRandom;
@@ -196,10 +192,7 @@ mod tests {
         let pair = EcdsaKeyPair::from_pkcs8(curve, pkcs8.as_ref(), &rng).unwrap();
         let key = EncodingKey::from_ec_der(pkcs8.as_ref());
         let signer = (provider().signer_factory)(&Algorithm::ES256, &key).unwrap();
-        (
-            signer,
-            PublicJwk::ec_p256(pair.public_key().as_ref()).unwrap(),
-        )
+        (signer, PublicJwk::ec_p256(pair.public_key().as_ref()).unwrap())
     }
 
     /// A compact form of exactly these parts.
@@ -320,10 +313,7 @@ mod tests {
             r#""kid ":"k""#,
         ] {
             let header = format!(r#"{{"typ":"at+jwt","alg":"ES256","kid":"k",{member}}}"#);
-            assert!(
-                matches!(header_error(&header), JoseError::Header),
-                "{member}"
-            );
+            assert!(matches!(header_error(&header), JoseError::Header), "{member}");
         }
     }
 
@@ -357,10 +347,7 @@ mod tests {
             assert!(malformed || matches!(error, JoseError::Header), "{header}");
         }
         let long_kid = json!({"typ": "at+jwt", "alg": "ES256", "kid": "k".repeat(257)});
-        assert!(matches!(
-            header_error(&long_kid.to_string()),
-            JoseError::Header
-        ));
+        assert!(matches!(header_error(&long_kid.to_string()), JoseError::Header));
         assert!(matches!(
             header_error(r#"{"alg":"ES256","kid":"k"}"#),
             JoseError::MissingType
@@ -370,8 +357,8 @@ mod tests {
     #[test]
     fn j01_none_and_unsupported_algorithms_are_refused() {
         for alg in [
-            "none", "None", "nOnE", "NONE", " none", "", "es256", "ES256 ", "ES512", "ES256K",
-            "HS384", "HS512", "RS384", "RS512", "PS384", "PS512", "Ed25519", "RSA1_5", "dir",
+            "none", "None", "nOnE", "NONE", " none", "", "es256", "ES256 ", "ES512", "ES256K", "HS384",
+            "HS512", "RS384", "RS512", "PS384", "PS512", "Ed25519", "RSA1_5", "dir",
         ] {
             let header = json!({"typ": "at+jwt", "alg": alg, "kid": "k"}).to_string();
             assert!(
@@ -388,10 +375,7 @@ mod tests {
         let header = r#"{"typ":"at+jwt","alg":"ES256","kid":"k"}"#;
         for length in [1, 63, 64, 65, 72] {
             let token = compact(header, "{}", &vec![0; length]);
-            let error = UnverifiedJws::parse(&token)
-                .unwrap()
-                .verify(&key)
-                .unwrap_err();
+            let error = UnverifiedJws::parse(&token).unwrap().verify(&key).unwrap_err();
             assert!(matches!(error, JoseError::BadSignature), "{length}");
         }
         assert!(matches!(
@@ -408,10 +392,7 @@ mod tests {
         let mac = (provider().signer_factory)(&Algorithm::HS256, &EncodingKey::from_secret(&text));
         let token = sign(mac.unwrap().as_ref(), "at+jwt", jwk.kid(), &json!({})).unwrap();
         let jws = UnverifiedJws::parse(&token).unwrap();
-        assert!(matches!(
-            jws.verify(&public),
-            Err(JoseError::AlgorithmMismatch)
-        ));
+        assert!(matches!(jws.verify(&public), Err(JoseError::AlgorithmMismatch)));
         let mac_key = VerifyingKey::hmac_sha256(jwk.kid(), &SecretBytes::new(text));
         assert!(jws.verify(&mac_key).is_ok());
     }
@@ -423,14 +404,9 @@ mod tests {
         for alg in ["ES384", "RS256", "PS256", "EdDSA", "HS256"] {
             let header = json!({"typ": "at+jwt", "alg": alg, "kid": jwk.kid()}).to_string();
             let input = compact(&header, "{}", &[]);
-            let signature = signer
-                .try_sign(input.trim_end_matches('.').as_bytes())
-                .unwrap();
+            let signature = signer.try_sign(input.trim_end_matches('.').as_bytes()).unwrap();
             let token = compact(&header, "{}", &signature);
-            let error = UnverifiedJws::parse(&token)
-                .unwrap()
-                .verify(&key)
-                .unwrap_err();
+            let error = UnverifiedJws::parse(&token).unwrap().verify(&key).unwrap_err();
             assert!(matches!(error, JoseError::AlgorithmMismatch), "{alg}");
         }
     }
@@ -467,9 +443,7 @@ mod tests {
             "{}{}",
         ] {
             let input = compact(&header, payload, &[]);
-            let signature = signer
-                .try_sign(input.trim_end_matches('.').as_bytes())
-                .unwrap();
+            let signature = signer.try_sign(input.trim_end_matches('.').as_bytes()).unwrap();
             let token = compact(&header, payload, &signature);
             let verified = UnverifiedJws::parse(&token).unwrap().verify(&key).unwrap();
             assert!(

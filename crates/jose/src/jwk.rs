@@ -216,10 +216,7 @@ impl TryFrom<Map<String, Value>> for PublicJwk {
     /// [`JoseError::PrivateMember`] when there is one, whatever the rest may be;
     /// [`JoseError::Key`] when the key cannot be used.
     fn try_from(members: Map<String, Value>) -> Result<Self, JoseError> {
-        if PRIVATE_MEMBERS
-            .iter()
-            .any(|name| members.contains_key(*name))
-        {
+        if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
             return Err(JoseError::PrivateMember);
         }
         if members.get("use").is_some_and(|usage| usage != "sig") {
@@ -312,10 +309,7 @@ fn verifies(key_ops: &Value) -> bool {
 }
 
 fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Result<&'m str, JoseError> {
-    members
-        .get(name)
-        .and_then(Value::as_str)
-        .ok_or(JoseError::Key)
+    members.get(name).and_then(Value::as_str).ok_or(JoseError::Key)
 }
 
 fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, JoseError> {
@@ -336,8 +330,6 @@ fn fixed(members: &Map<String, Value>, name: &str, length: usize) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
 
     use super::*;
@@ -384,10 +376,7 @@ mod tests {
             for name in PRIVATE_MEMBERS {
                 for value in [json!("AQAB"), json!(null), json!(1), json!([]), json!("")] {
                     let leaking = with(sample.clone(), name, value);
-                    assert!(matches!(
-                        read(leaking.clone()),
-                        Err(JoseError::PrivateMember)
-                    ));
+                    assert!(matches!(read(leaking.clone()), Err(JoseError::PrivateMember)));
                     assert!(serde_json::from_value::<PublicJwk>(leaking).is_err());
                 }
             }
@@ -404,10 +393,7 @@ mod tests {
     fn t11_a_missing_or_foreign_alg_does_not_pass() {
         for sample in samples() {
             for alg in ["HS256", "none", "RS384", "es256", ""] {
-                assert!(
-                    read(with(sample.clone(), "alg", json!(alg))).is_err(),
-                    "{alg}"
-                );
+                assert!(read(with(sample.clone(), "alg", json!(alg))).is_err(), "{alg}");
             }
             assert!(read(with(sample.clone(), "alg", json!(null))).is_err());
             let needs_alg = sample.get("kty").unwrap() == "RSA";
@@ -490,7 +476,8 @@ mod tests {
 
     #[test]
     fn thumbprints_are_those_of_the_rfcs() {
-        let rsa = json!({"kty": "RSA", "n": RFC_7638_MODULUS, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"});
+        let rsa =
+            json!({"kty": "RSA", "n": RFC_7638_MODULUS, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"});
         assert_eq!(
             read(rsa).unwrap().thumbprint(),
             "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"

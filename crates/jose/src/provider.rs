@@ -9,10 +9,9 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
-    ECDSA_P384_SHA384_FIXED_SIGNING, ED25519, ED25519_PUBLIC_KEY_LEN, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, RsaParameters,
-    RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ED25519, ED25519_PUBLIC_KEY_LEN, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256,
+    RsaEncoding, RsaKeyPair, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
 
 /// The bytes of an uncompressed point on P-256 (SEC 1 section 2.3.3).
@@ -107,11 +106,7 @@ impl RingSigner {
             .map_err(|_| bad_key())
     }
 
-    fn rsa(
-        algorithm: Algorithm,
-        encoding: &'static dyn RsaEncoding,
-        der: &[u8],
-    ) -> Result<Self, Error> {
+    fn rsa(algorithm: Algorithm, encoding: &'static dyn RsaEncoding, der: &[u8]) -> Result<Self, Error> {
         RsaKeyPair::from_pkcs8(der)
             .or_else(|_| RsaKeyPair::from_der(der))
             .map(|key| Self::Rsa {
@@ -175,12 +170,8 @@ impl RingVerifier {
         }
         let kind = key.kind();
         match algorithm {
-            Algorithm::ES256 => {
-                Self::fixed(algorithm, &ECDSA_P256_SHA256_FIXED, kind, P256_POINT_BYTES)
-            }
-            Algorithm::ES384 => {
-                Self::fixed(algorithm, &ECDSA_P384_SHA384_FIXED, kind, P384_POINT_BYTES)
-            }
+            Algorithm::ES256 => Self::fixed(algorithm, &ECDSA_P256_SHA256_FIXED, kind, P256_POINT_BYTES),
+            Algorithm::ES384 => Self::fixed(algorithm, &ECDSA_P384_SHA384_FIXED, kind, P384_POINT_BYTES),
             Algorithm::EdDSA => Self::fixed(algorithm, &ED25519, kind, ED25519_PUBLIC_KEY_LEN),
             Algorithm::RS256 => Ok(Self::rsa(algorithm, &RSA_PKCS1_2048_8192_SHA256, kind)),
             Algorithm::PS256 => Ok(Self::rsa(algorithm, &RSA_PSS_2048_8192_SHA256, kind)),
@@ -209,11 +200,7 @@ impl RingVerifier {
         }
     }
 
-    fn rsa(
-        algorithm: Algorithm,
-        parameters: &'static RsaParameters,
-        kind: &DecodingKeyKind,
-    ) -> Self {
+    fn rsa(algorithm: Algorithm, parameters: &'static RsaParameters, kind: &DecodingKeyKind) -> Self {
         match kind {
             DecodingKeyKind::SecretOrDer(der) => Self::Public {
                 algorithm,
@@ -235,9 +222,7 @@ impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
         match self {
             Self::Public { key, .. } => key.verify(message, signature),
-            Self::RsaComponents {
-                parameters, key, ..
-            } => key.verify(parameters, message, signature),
+            Self::RsaComponents { parameters, key, .. } => key.verify(parameters, message, signature),
             Self::Hmac(key) => hmac::verify(key, message, signature),
         }
         .map_err(|_| signature::Error::new())
@@ -262,8 +247,6 @@ fn hmac_key(secret: &[u8]) -> Result<hmac::Key, Error> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use ring::signature::KeyPair as _;
@@ -312,22 +295,10 @@ mod tests {
     fn every_algorithm_signs_what_it_verifies() {
         let (rsa_private, rsa_public) = rsa_2048();
         let cases = [
-            (
-                Algorithm::ES256,
-                ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
-                64,
-            ),
-            (
-                Algorithm::ES384,
-                ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
-                96,
-            ),
+            (Algorithm::ES256, ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING), 64),
+            (Algorithm::ES384, ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING), 96),
             (Algorithm::EdDSA, ed25519(), 64),
-            (
-                Algorithm::RS256,
-                (rsa_private.clone(), rsa_public.clone()),
-                256,
-            ),
+            (Algorithm::RS256, (rsa_private.clone(), rsa_public.clone()), 256),
             (Algorithm::PS256, (rsa_private, rsa_public), 256),
             (Algorithm::HS256, hmac_pair(32), 32),
         ];
@@ -356,8 +327,7 @@ mod tests {
             "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
         )
         .unwrap();
-        let ed =
-            DecodingKey::from_ed_components("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        let ed = DecodingKey::from_ed_components("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         let rsa = DecodingKey::from_rsa_components(RSA_MODULUS, "AQAB").unwrap();
         let cases = [
             (Algorithm::ES256, &ec, RFC_7515_INPUT, RFC_7515_SIGNATURE),

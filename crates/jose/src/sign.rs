@@ -55,8 +55,6 @@ pub fn sign(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use jsonwebtoken::EncodingKey;
     use jsonwebtoken::signature::{self, Signer};
     use serde_json::json;

@@ -48,16 +48,8 @@ mod tests {
 
     #[test]
     fn one_object_is_read() {
-        for text in [
-            "{}",
-            " {\"a\":1} ",
-            "{\"a\":1,\"b\":{\"a\":1}}",
-            "{\"a\":[{}]}",
-        ] {
-            assert!(
-                object::<Map<String, Value>>(text.as_bytes()).is_ok(),
-                "{text}"
-            );
+        for text in ["{}", " {\"a\":1} ", "{\"a\":1,\"b\":{\"a\":1}}", "{\"a\":[{}]}"] {
+            assert!(object::<Map<String, Value>>(text.as_bytes()).is_ok(), "{text}");
         }
     }
 
@@ -79,11 +71,7 @@ mod tests {
             "{'a':1}",
             "\u{feff}{}",
         ] {
-            assert_eq!(
-                object::<Value>(text.as_bytes()),
-                Err(NotTheObject),
-                "{text}"
-            );
+            assert_eq!(object::<Value>(text.as_bytes()), Err(NotTheObject), "{text}");
         }
         assert_eq!(object::<Value>(b"{\"a\":\"\xff\"}"), Err(NotTheObject));
     }

@@ -73,8 +73,6 @@ impl fmt::Debug for VerifyingKey {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn assert_shareable<T: Send + Sync>(_: &T) {}

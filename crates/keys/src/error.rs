@@ -42,6 +42,9 @@ pub enum KeysError {
         /// Which part of it.
         what: &'static str,
     },
+    /// The cipher refused a key or text of this size.
+    #[error("the cipher refused a key or text of this size")]
+    Cipher,
     /// Algorithm and purpose do not go together.
     #[error("an {algorithm} key cannot serve as {purpose}")]
     PurposeMismatch {

@@ -52,45 +52,15 @@ pub fn generate(
     if !algorithm.fits(purpose) {
         return Err(KeysError::PurposeMismatch { algorithm, purpose });
     }
-    let failed = |source: Box<dyn Error + Send + Sync>| KeysError::Generate { algorithm, source };
-    let random = SystemRandom::new();
-
-    // ring hands its documents out in memory that cannot be wiped; the copies kept here can.
-    let private = match algorithm {
-        KeyAlgorithm::Es256 => {
-            let curve = &ECDSA_P256_SHA256_FIXED_SIGNING;
-            let document =
-                EcdsaKeyPair::generate_pkcs8(curve, &random).map_err(|_| KeysError::Random)?;
-            Zeroizing::new(document.as_ref().to_vec())
-        }
-        KeyAlgorithm::EdDsa => {
-            let document =
-                Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| KeysError::Random)?;
-            Zeroizing::new(document.as_ref().to_vec())
-        }
-        KeyAlgorithm::Rs256 => {
-            let key =
-                RsaPrivateKey::new(&mut OsRng, RSA_BITS).map_err(|error| failed(error.into()))?;
-            let document = key.to_pkcs8_der().map_err(|error| failed(error.into()))?;
-            Zeroizing::new(document.as_bytes().to_vec())
-        }
-        KeyAlgorithm::Hs256 => {
-            let mut bytes = Zeroizing::new(vec![0; MAC_KEY_BYTES]);
-            random
-                .fill(bytes.as_mut_slice())
-                .map_err(|_| KeysError::Random)?;
-            bytes
-        }
-    };
-
+    let private = private_bytes(algorithm)?;
     let public_jwk = PrivateKey::parse(algorithm, &private)
-        .map_err(|_| failed("the new key does not parse".into()))?
+        .map_err(|_| failed(algorithm, "the new key does not parse".into()))?
         .public_jwk()?;
     let name = match &public_jwk {
         Some(jwk) => jwk.thumbprint(),
-        None => random_name(&random)?,
+        None => random_name()?,
     };
-    let kid = Kid::parse(&name).map_err(|error| failed(error.into()))?;
+    let kid = Kid::parse(&name).map_err(|error| failed(algorithm, error.into()))?;
     let sealed = seal(master, &kid, algorithm, purpose, private)?;
     Ok(GeneratedKey {
         kid,
@@ -99,10 +69,50 @@ pub fn generate(
     })
 }
 
-fn random_name(random: &SystemRandom) -> Result<String, KeysError> {
-    let mut bytes = [0; MAC_KID_BYTES];
-    random.fill(&mut bytes).map_err(|_| KeysError::Random)?;
+/// New private bytes: PKCS#8 in DER, or those of a MAC key. ring hands its documents out in memory
+/// that cannot be wiped; the copies kept here can.
+fn private_bytes(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    let random = SystemRandom::new();
+    match algorithm {
+        KeyAlgorithm::Es256 => {
+            let curve = &ECDSA_P256_SHA256_FIXED_SIGNING;
+            let document =
+                EcdsaKeyPair::generate_pkcs8(curve, &random).map_err(|_| KeysError::Random)?;
+            Ok(Zeroizing::new(document.as_ref().to_vec()))
+        }
+        KeyAlgorithm::EdDsa => {
+            let document =
+                Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| KeysError::Random)?;
+            Ok(Zeroizing::new(document.as_ref().to_vec()))
+        }
+        KeyAlgorithm::Rs256 => {
+            let key = RsaPrivateKey::new(&mut OsRng, RSA_BITS)
+                .map_err(|error| failed(algorithm, error.into()))?;
+            let document = key
+                .to_pkcs8_der()
+                .map_err(|error| failed(algorithm, error.into()))?;
+            Ok(Zeroizing::new(document.as_bytes().to_vec()))
+        }
+        KeyAlgorithm::Hs256 => {
+            let mut bytes = Zeroizing::new(vec![0_u8; MAC_KEY_BYTES]);
+            random
+                .fill(bytes.as_mut_slice())
+                .map_err(|_| KeysError::Random)?;
+            Ok(bytes)
+        }
+    }
+}
+
+fn random_name() -> Result<String, KeysError> {
+    let mut bytes = [0_u8; MAC_KID_BYTES];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| KeysError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn failed(algorithm: KeyAlgorithm, source: Box<dyn Error + Send + Sync>) -> KeysError {
+    KeysError::Generate { algorithm, source }
 }
 
 #[cfg(test)]

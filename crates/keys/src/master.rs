@@ -12,7 +12,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use vouchsafe_protocol::SecretString;
 use zeroize::Zeroizing;
 
-use crate::error::MasterKeyError;
+use crate::error::{KeysError, MasterKeyError};
 
 const MASTER_KEY_BYTES: usize = 32;
 
@@ -50,8 +50,8 @@ impl MasterKey {
             .map(Zeroizing::new)
             .map_err(|_| MasterKeyError::NotBase64)?;
         let found = decoded.len();
-        let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
-        if found != bytes.len() {
+        let mut bytes = Zeroizing::new([0_u8; MASTER_KEY_BYTES]);
+        if found != MASTER_KEY_BYTES {
             return Err(MasterKeyError::WrongLength { found });
         }
         bytes.copy_from_slice(decoded.as_slice());
@@ -63,7 +63,7 @@ impl MasterKey {
     /// # Errors
     /// [`MasterKeyError::Random`] when that source fails.
     pub fn generate() -> Result<Self, MasterKeyError> {
-        let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
+        let mut bytes = Zeroizing::new([0_u8; MASTER_KEY_BYTES]);
         SystemRandom::new()
             .fill(bytes.as_mut_slice())
             .map_err(|_| MasterKeyError::Random)?;
@@ -80,11 +80,11 @@ impl MasterKey {
         SecretString::new(STANDARD.encode(self.bytes.as_slice()))
     }
 
-    /// The cipher of this key; `None` is impossible, since the length is right.
-    pub(crate) fn cipher(&self) -> Option<LessSafeKey> {
+    /// The cipher of this key.
+    pub(crate) fn cipher(&self) -> Result<LessSafeKey, KeysError> {
         UnboundKey::new(&AES_256_GCM, self.bytes.as_slice())
             .map(LessSafeKey::new)
-            .ok()
+            .map_err(|_| KeysError::Cipher)
     }
 
     fn new(bytes: Zeroizing<[u8; MASTER_KEY_BYTES]>) -> Result<Self, MasterKeyError> {
@@ -138,8 +138,8 @@ mod tests {
         ] {
             assert_eq!(MasterKey::parse(&text).unwrap().id(), id);
         }
-        let plus = format!("+/{}", &"A".repeat(41));
-        let dash = format!("-_{}", &"A".repeat(41));
+        let plus = format!("+/{}", "A".repeat(41));
+        let dash = format!("-_{}", "A".repeat(41));
         let (plus, dash) = (MasterKey::parse(&plus), MasterKey::parse(&dash));
         assert_eq!(plus.unwrap().id(), dash.unwrap().id());
     }
@@ -157,9 +157,9 @@ mod tests {
         let refused = |text: &str| MasterKey::parse(text).unwrap_err();
         assert_eq!(refused(""), MasterKeyError::WrongLength { found: 0 });
         assert_eq!(refused("AAEC"), MasterKeyError::WrongLength { found: 3 });
-        let long = STANDARD.encode([1, 2].repeat(17));
+        let long = STANDARD.encode([1_u8, 2].repeat(17));
         assert_eq!(refused(&long), MasterKeyError::WrongLength { found: 34 });
-        for byte in [0x00, 0x01, 0x61, 0xff] {
+        for byte in [0x00_u8, 0x01, 0x61, 0xff] {
             let text = STANDARD.encode([byte; 32]);
             assert_eq!(refused(&text), MasterKeyError::Trivial);
         }

@@ -131,7 +131,7 @@ impl<'a> Live<'a> {
 }
 
 /// The order in which keys take over from each other; never a tie, so that all replicas agree.
-fn succession(record: &KeyRecord) -> (Timestamp, Timestamp, Kid) {
+pub(crate) fn succession(record: &KeyRecord) -> (Timestamp, Timestamp, Kid) {
     (
         record.activates_at,
         record.published_at,

@@ -56,8 +56,8 @@ pub(crate) fn seal(
     purpose: Purpose,
     mut private: Zeroizing<Vec<u8>>,
 ) -> Result<SealedKey, KeysError> {
-    let cipher = master.cipher().ok_or(KeysError::Random)?;
-    let mut nonce = [0; NONCE_LEN];
+    let cipher = master.cipher()?;
+    let mut nonce = [0_u8; NONCE_LEN];
     SystemRandom::new()
         .fill(&mut nonce)
         .map_err(|_| KeysError::Random)?;
@@ -67,7 +67,7 @@ pub(crate) fn seal(
             Aad::from(binding(kid, algorithm, purpose)),
             private.as_mut_slice(),
         )
-        .map_err(|_| KeysError::BrokenSeal { kid: kid.clone() })?;
+        .map_err(|_| KeysError::Cipher)?;
     let nonce_and_ciphertext = [nonce.as_slice(), private.as_slice(), tag.as_ref()].concat();
     Ok(SealedKey {
         master_id: master.id(),
@@ -101,8 +101,7 @@ pub(crate) fn unseal(
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
     let mut private = Zeroizing::new(ciphertext.to_vec());
     let length = master
-        .cipher()
-        .ok_or_else(broken)?
+        .cipher()?
         .open_in_place(
             nonce,
             Aad::from(binding(kid, record.algorithm, record.purpose)),
@@ -192,11 +191,10 @@ mod tests {
         let master = MasterKey::generate().unwrap();
         let record = sealed_record(&master);
         let mut others = [record.clone(), record.clone(), record];
-        if let [kid, algorithm, purpose] = &mut others {
-            kid.kid = Kid::parse("k2").unwrap();
-            algorithm.algorithm = KeyAlgorithm::Es256;
-            purpose.purpose = Purpose::SecretHash;
-        }
+        let [kid, algorithm, purpose] = &mut others;
+        kid.kid = Kid::parse("k2").unwrap();
+        algorithm.algorithm = KeyAlgorithm::Es256;
+        purpose.purpose = Purpose::SecretHash;
         for other in &others {
             let refused = unseal(other, &master).unwrap_err();
             assert!(matches!(refused, KeysError::BrokenSeal { .. }));

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType, Kid, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp};
 
-use crate::log::{append_revocation, conclude};
+use crate::family::end_of_client;
+use crate::log::conclude;
 use crate::sql::{Cell, all, execute, instant, json, one};
 use crate::{AuditEntry, ChangeKind, NewRevocation, RevokeReason, Store, StoreError};
 
@@ -365,15 +366,4 @@ impl Store {
         end_of_client(&*write, id, revocation, RevokeReason::ClientDeleted).await?;
         conclude(write, ChangeKind::Client, id.as_str(), audit).await
     }
-}
-
-async fn end_of_client(
-    db: &impl ConnectionTrait,
-    id: &ClientId,
-    revocation: &NewRevocation,
-    reason: RevokeReason,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE client_id = $1 AND revoked_at IS NULL";
-    execute(db, sql, [id.as_str().into(), revocation.at.as_unix().into(), reason.as_str().into()]).await?;
-    append_revocation(db, revocation).await
 }

@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{RoleName, SecretString, Subject, Timestamp};
 
-use crate::log::{append_revocation, conclude};
+use crate::family::end_of_subject;
+use crate::log::conclude;
 use crate::sql::{Cell, all, execute, instant, one};
 use crate::{AuditEntry, ChangeKind, NewRevocation, RevokeReason, Store, StoreError};
 
@@ -103,18 +104,6 @@ async fn put_roles(db: &impl ConnectionTrait, subject: &Subject, roles: &[RoleNa
         }
     }
     Ok(())
-}
-
-/// Ends every family of a person and every access token issued to them up to now.
-async fn end_of_subject(
-    db: &impl ConnectionTrait,
-    subject: &Subject,
-    revocation: &NewRevocation,
-    reason: RevokeReason,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE subject = $1 AND revoked_at IS NULL";
-    execute(db, sql, [subject.as_str().into(), revocation.at.as_unix().into(), reason.as_str().into()]).await?;
-    append_revocation(db, revocation).await
 }
 
 impl Store {

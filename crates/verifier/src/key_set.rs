@@ -61,8 +61,7 @@ impl KeySet {
         if document.len() > MAX_DOCUMENT_BYTES {
             return Err(KeySetError::TooLarge);
         }
-        let document: Document =
-            serde_json::from_slice(document).map_err(|_| KeySetError::Malformed)?;
+        let document: Document = serde_json::from_slice(document).map_err(|_| KeySetError::Malformed)?;
         if document.keys.len() > MAX_KEYS {
             return Err(KeySetError::TooManyKeys);
         }
@@ -109,8 +108,6 @@ fn usable(member: Value) -> Result<Option<VerifyingKey>, KeySetError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
 
     use super::*;
@@ -181,7 +178,14 @@ mod tests {
             KeySet::from_json(spaces.as_bytes()).unwrap_err(),
             KeySetError::TooLarge
         );
-        for text in ["", "{}", "null", "{\"keys\":{}}", "{\"keys\":null}", "{\"keys\":[]}x"] {
+        for text in [
+            "",
+            "{}",
+            "null",
+            "{\"keys\":{}}",
+            "{\"keys\":null}",
+            "{\"keys\":[]}x",
+        ] {
             assert_eq!(
                 KeySet::from_json(text.as_bytes()).unwrap_err(),
                 KeySetError::Malformed,

@@ -4,14 +4,13 @@
 
 mod key_set;
 mod rejection;
-mod revocation;
 mod revocation_index;
 mod token;
 mod verifier;
 
 pub use crate::key_set::{KeySet, KeySetError, KeySource};
 pub use crate::rejection::Rejection;
-pub use crate::revocation::{RevocationEntry, RevocationKind, UnknownRevocationKind};
 pub use crate::revocation_index::RevocationIndex;
 pub use crate::token::{UnverifiedToken, VerifiedToken};
 pub use crate::verifier::{ExpectedAudience, Verifier};
+pub use vouchsafe_protocol::{RevocationEntry, RevocationKind};

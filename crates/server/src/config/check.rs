@@ -26,12 +26,12 @@ const MOST_HASH_MEMORY: u32 = 4 << 20;
 
 /// Reads everything; the error holds all problems of the load and of the checks.
 pub(super) fn config(settings: &Settings) -> Result<Config, ConfigError> {
-    with_reader(settings, Reader::config)
+    with_reader(settings, |reader| reader.config())
 }
 
 /// Reads the database section only.
 pub(super) fn database(settings: &Settings) -> Result<DatabaseConfig, ConfigError> {
-    with_reader(settings, Reader::database)
+    with_reader(settings, |reader| reader.database())
 }
 
 fn with_reader<T>(
@@ -72,7 +72,9 @@ impl Reader<'_> {
             database: database?,
             keys: keys?,
             tokens: tokens?,
-            outbound: OutboundConfig { allow_private: allow_private? },
+            outbound: OutboundConfig {
+                allow_private: allow_private?,
+            },
             state: StateConfig { dir },
             registration: registration?,
             passwords: passwords?,
@@ -81,8 +83,7 @@ impl Reader<'_> {
     }
 
     fn issuer(&mut self) -> Option<IssuerUrl> {
-        let wanted =
-            "an https URL (http on a loopback host only) without query, fragment or trailing slash";
+        let wanted = "an https URL (http on a loopback host only) without query, fragment or trailing slash";
         self.parsed("issuer", wanted, |text| IssuerUrl::parse(text).ok())
     }
 
@@ -104,7 +105,10 @@ impl Reader<'_> {
         }
         let trusted_proxies = self.list("server.trusted_proxies")?.to_vec();
         if !trusted_proxies.iter().all(|network| is_network(network)) {
-            self.problem("server.trusted_proxies", "want addresses or networks, such as \"10.0.0.0/8\"");
+            self.problem(
+                "server.trusted_proxies",
+                "want addresses or networks, such as \"10.0.0.0/8\"",
+            );
         }
         Some(ServerConfig {
             listen: listen?,
@@ -117,7 +121,10 @@ impl Reader<'_> {
 
     fn database(&mut self) -> Option<DatabaseConfig> {
         let url = self.secret("database.url")?;
-        if !["sqlite:", "postgres:"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+        if !["sqlite:", "postgres:"]
+            .iter()
+            .any(|scheme| url.expose().starts_with(scheme))
+        {
             self.problem("database.url", "want sqlite:... or postgres:...");
             return None;
         }
@@ -151,7 +158,10 @@ impl Reader<'_> {
             && retention < ttl + MINUTE
         {
             let least = show(ttl + MINUTE);
-            self.problem("keys.retention", format!("want {least} or more: tokens.max_access_ttl and 60s"));
+            self.problem(
+                "keys.retention",
+                format!("want {least} or more: tokens.max_access_ttl and 60s"),
+            );
         }
         // Every cache has seen a key before it signs.
         if let (Some(ahead), Some(age)) = (publish_ahead, jwks_max_age)
@@ -188,8 +198,11 @@ impl Reader<'_> {
         let absolute = self.lifetime("tokens.refresh_absolute_ttl");
         let retry_window = self.window("tokens.retry_window", MINUTE);
         let retry_window_authenticated = self.window("tokens.retry_window_authenticated", DAY);
-        let default_algorithm: Option<SigningAlgorithm> =
-            self.parsed("tokens.default_algorithm", "one of: ES256, RS256, EdDSA", |text| text.parse().ok());
+        let default_algorithm: Option<SigningAlgorithm> = self.parsed(
+            "tokens.default_algorithm",
+            "one of: ES256, RS256, EdDSA",
+            |text| text.parse().ok(),
+        );
         if let (Some(ttl), Some(max)) = (access_ttl, max_access_ttl)
             && ttl > max
         {
@@ -199,7 +212,10 @@ impl Reader<'_> {
         if let (Some(idle), Some(absolute)) = (idle, absolute)
             && idle > absolute
         {
-            let message = format!("must not be longer than tokens.refresh_absolute_ttl ({})", show(absolute));
+            let message = format!(
+                "must not be longer than tokens.refresh_absolute_ttl ({})",
+                show(absolute)
+            );
             self.problem("tokens.refresh_idle_ttl", message);
         }
         if let (Some(algorithm), Some(algorithms)) = (default_algorithm, algorithms)
@@ -236,7 +252,10 @@ impl Reader<'_> {
         if let (Some(memory), Some(lanes)) = (memory_kib, parallelism)
             && memory < 8 * lanes
         {
-            self.problem("passwords.memory_kib", "want 8 or more for each of passwords.parallelism");
+            self.problem(
+                "passwords.memory_kib",
+                "want 8 or more for each of passwords.parallelism",
+            );
         }
         Some(PasswordsConfig {
             memory_kib: memory_kib?,
@@ -246,10 +265,22 @@ impl Reader<'_> {
     }
 
     fn log(&mut self) -> Option<LogConfig> {
-        let format = self.choice("log.format", &[("json", LogFormat::Json), ("text", LogFormat::Text)]);
-        let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+        let format = self.choice(
+            "log.format",
+            &[("json", LogFormat::Json), ("text", LogFormat::Text)],
+        );
+        let levels = [
+            LogLevel::Error,
+            LogLevel::Warn,
+            LogLevel::Info,
+            LogLevel::Debug,
+            LogLevel::Trace,
+        ];
         let level = self.choice("log.level", &levels.map(|level| (level.as_str(), level)));
-        Some(LogConfig { format: format?, level: level? })
+        Some(LogConfig {
+            format: format?,
+            level: level?,
+        })
     }
 }
 
@@ -263,8 +294,11 @@ fn master_key_fault(text: &str) -> Option<&'static str> {
     }
     // Half of 32 random bytes being repetitions has a chance of about one in 2^45.
     let distinct: BTreeSet<u8> = bytes.iter().copied().collect();
-    let steps: BTreeSet<u8> =
-        bytes.iter().zip(bytes.iter().skip(1)).map(|(a, b)| b.wrapping_sub(*a)).collect();
+    let steps: BTreeSet<u8> = bytes
+        .iter()
+        .zip(bytes.iter().skip(1))
+        .map(|(a, b)| b.wrapping_sub(*a))
+        .collect();
     if distinct.len() <= 16 || steps.len() == 1 {
         return Some("is an example, not random bytes; take what `openssl rand -base64 32` prints");
     }
@@ -277,10 +311,9 @@ fn is_network(text: &str) -> bool {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),
     };
-    let Ok(address) = address.parse::<IpAddr>() else { return false };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return false;
+    };
     let longest = if address.is_ipv4() { 32 } else { 128 };
     prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|bits| bits <= longest))
 }
-
-#[cfg(test)]
-mod tests;

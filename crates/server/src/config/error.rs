@@ -37,7 +37,10 @@ impl Problem {
     /// A problem at a place: `file:line`, the name of a variable, a flag, or the key itself.
     pub(super) fn new(place: impl Into<String>, message: impl fmt::Display) -> Self {
         let one_line = |text: &str| text.replace(['\n', '\r'], " ");
-        Self { place: one_line(&place.into()), message: one_line(&message.to_string()) }
+        Self {
+            place: one_line(&place.into()),
+            message: one_line(&message.to_string()),
+        }
     }
 }
 

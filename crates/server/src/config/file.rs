@@ -20,7 +20,12 @@ pub(super) fn entries(name: &str, text: &str, problems: &mut Vec<Problem>) -> Op
             return None;
         }
     };
-    let mut walk = Walk { name, text, entries: Vec::new(), problems: Vec::new() };
+    let mut walk = Walk {
+        name,
+        text,
+        entries: Vec::new(),
+        problems: Vec::new(),
+    };
     walk.table("", document.get_ref());
     walk.problems.sort_by_key(|(line, _)| *line);
     problems.extend(walk.problems.into_iter().map(|(_, problem)| problem));
@@ -49,7 +54,11 @@ impl Walk<'_> {
             };
             let line = line_of(self.text, name.span());
             // A dot inside a quoted name is part of the name, and no name has one.
-            let found = if name.get_ref().contains('.') { None } else { schema::find(&path) };
+            let found = if name.get_ref().contains('.') {
+                None
+            } else {
+                schema::find(&path)
+            };
             match (found, value.get_ref()) {
                 (Some(found), value) => self.leaf(found, line, value),
                 (None, DeValue::Table(inner)) if schema::is_section(&path) || !inner.is_empty() => {
@@ -58,7 +67,9 @@ impl Walk<'_> {
                 (None, _) if schema::is_section(&path) => {
                     self.problem(line, &format!("`{path}` is a section: write [{path}]"));
                 }
-                (None, _) => self.problems.push((line, unknown(&format!("{}:{line}", self.name), &path))),
+                (None, _) => self
+                    .problems
+                    .push((line, unknown(&format!("{}:{line}", self.name), &path))),
             }
         }
     }
@@ -78,14 +89,22 @@ impl Walk<'_> {
         if given.is_none() {
             self.problem(line, &format!("{}: want {}", found.path(), found.kind().wanted()));
         }
-        self.entries.push(Entry { found, place: format!("{}:{line}", self.name), given });
+        self.entries.push(Entry {
+            found,
+            place: format!("{}:{line}", self.name),
+            given,
+        });
     }
 
     fn problem(&mut self, line: usize, message: &str) {
-        self.problems.push((line, Problem::new(format!("{}:{line}", self.name), message)));
+        self.problems
+            .push((line, Problem::new(format!("{}:{line}", self.name), message)));
     }
 }
 
 fn strings(items: &[Spanned<DeValue<'_>>]) -> Option<Vec<String>> {
-    items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+    items
+        .iter()
+        .map(|item| item.get_ref().as_str().map(str::to_owned))
+        .collect()
 }

@@ -21,7 +21,10 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(settings: &'a Settings) -> Self {
-        Self { settings, problems: Vec::new() }
+        Self {
+            settings,
+            problems: Vec::new(),
+        }
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
@@ -64,14 +67,19 @@ impl<'a> Reader<'a> {
     pub(super) fn choice<T: Copy>(&mut self, path: &str, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         self.parsed(path, &format!("one of: {}", words.join(", ")), |text| {
-            choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
+            choices
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, choice)| *choice)
         })
     }
 
     /// A whole number within bounds.
     pub(super) fn integer(&mut self, path: &str, bounds: RangeInclusive<u32>) -> Option<u32> {
         let wanted = format!("a whole number from {} to {}", bounds.start(), bounds.end());
-        self.parsed(path, &wanted, |text| text.parse().ok().filter(|number| bounds.contains(number)))
+        self.parsed(path, &wanted, |text| {
+            text.parse().ok().filter(|number| bounds.contains(number))
+        })
     }
 
     /// A duration of a second or more.
@@ -110,7 +118,9 @@ impl<'a> Reader<'a> {
 
     /// A secret that must be there and must say something.
     pub(super) fn secret(&mut self, path: &str) -> Option<&'a SecretString> {
-        let Value::Secret(secret) = self.value(path)? else { return self.missing(path) };
+        let Value::Secret(secret) = self.value(path)? else {
+            return self.missing(path);
+        };
         self.not_empty(path, secret.expose())?;
         Some(secret)
     }

@@ -73,7 +73,11 @@ pub(super) struct Found {
 impl Found {
     /// The dotted path as it was written.
     pub(super) fn path(self) -> String {
-        if self.twin { format!("{}_file", self.key.path) } else { self.key.path.to_owned() }
+        if self.twin {
+            format!("{}_file", self.key.path)
+        } else {
+            self.key.path.to_owned()
+        }
     }
 
     /// How the value is written: a twin holds a path.
@@ -92,12 +96,18 @@ pub(super) fn find(path: &str) -> Option<Found> {
 
 /// Finds a key by the name of its variable.
 pub(super) fn find_variable(name: &str) -> Option<Found> {
-    paths().find(|path| variable(path) == name).and_then(|path| find(&path))
+    paths()
+        .find(|path| variable(path) == name)
+        .and_then(|path| find(&path))
 }
 
 /// Whether the path names a section.
 pub(super) fn is_section(path: &str) -> bool {
-    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    KEYS.iter().any(|key| {
+        key.path
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 /// The name of the variable for a dotted path.
@@ -107,11 +117,15 @@ pub(super) fn variable(path: &str) -> String {
 
 /// The known path that is most like an unknown one.
 pub(super) fn nearest(path: &str) -> String {
-    paths().min_by_key(|candidate| distance(path, candidate)).unwrap_or_default()
+    paths()
+        .min_by_key(|candidate| distance(path, candidate))
+        .unwrap_or_default()
 }
 
 fn paths() -> impl Iterator<Item = String> {
-    KEYS.iter().flat_map(|key| [Some(key.path.to_owned()), key.twin()]).flatten()
+    KEYS.iter()
+        .flat_map(|key| [Some(key.path.to_owned()), key.twin()])
+        .flatten()
 }
 
 /// A right name in the wrong section is near as well.
@@ -122,52 +136,193 @@ fn distance(path: &str, candidate: &str) -> usize {
 }
 
 const fn default(path: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
-    Key { path, kind, default: Some(default), example: "", required: false, help }
+    Key {
+        path,
+        kind,
+        default: Some(default),
+        example: "",
+        required: false,
+        help,
+    }
 }
 
 const fn optional(path: &'static str, kind: Kind, example: &'static str, help: &'static str) -> Key {
-    Key { path, kind, default: None, example, required: false, help }
+    Key {
+        path,
+        kind,
+        default: None,
+        example,
+        required: false,
+        help,
+    }
 }
 
 const fn required(path: &'static str, kind: Kind, example: &'static str, help: &'static str) -> Key {
-    Key { path, kind, default: None, example, required: true, help }
+    Key {
+        path,
+        kind,
+        default: None,
+        example,
+        required: true,
+        help,
+    }
 }
 
 /// Every key, in the order in which `config init` and `config show` print it; a section stays together.
 pub(super) static KEYS: &[Key] = &[
-    required("issuer", Kind::Text, "https://id.example", "The `iss` of every token; https, without a trailing slash."),
-    default("server.listen", Kind::Text, "127.0.0.1:8080", "Address and port of the public listener."),
-    default("server.management_listen", Kind::Text, "127.0.0.1:9090", "Address and port of health and administration."),
-    optional("server.tls_cert_file", Kind::Path, "/etc/vouchsafe/tls.crt", "PEM certificate chain; with tls_key_file."),
-    optional("server.tls_key_file", Kind::Path, "/etc/vouchsafe/tls.key", "PEM private key; with tls_cert_file."),
-    default("server.trusted_proxies", Kind::List, "", "Addresses or networks whose forwarding headers are believed."),
-    required("database.url", Kind::Secret, "/run/secrets/database.url", "sqlite:... or postgres:...; secret, because it may hold a password."),
-    required("keys.master_key", Kind::Secret, "/run/secrets/master.key", "32 random bytes in base64; seals private keys."),
-    default("keys.algorithms", Kind::List, "ES256,RS256,EdDSA", "Algorithms for which a signing key is kept."),
-    default("keys.rotate_every", Kind::Duration, "30d", "Age at which a signing key hands over to the next."),
-    default("keys.publish_ahead", Kind::Duration, "24h", "How long a key is in the JWKS before it signs."),
-    default("keys.retention", Kind::Duration, "7d", "How long a key stays in the JWKS after it signed last."),
-    default("keys.jwks_max_age", Kind::Duration, "5m", "How long the JWKS may be cached."),
-    default("tokens.access_ttl", Kind::Duration, "5m", "Lifetime of an access token."),
-    default("tokens.max_access_ttl", Kind::Duration, "1h", "Longest lifetime that a client or resource may be given."),
-    default("tokens.refresh_idle_ttl", Kind::Duration, "14d", "A session that is not refreshed for this long ends."),
-    default("tokens.refresh_absolute_ttl", Kind::Duration, "90d", "A session ends this long after it began."),
-    default("tokens.retry_window", Kind::Duration, "30s", "How long a public client may retry a refresh; 0s to 60s."),
+    required(
+        "issuer",
+        Kind::Text,
+        "https://id.example",
+        "The `iss` of every token; https, without a trailing slash.",
+    ),
+    default(
+        "server.listen",
+        Kind::Text,
+        "127.0.0.1:8080",
+        "Address and port of the public listener.",
+    ),
+    default(
+        "server.management_listen",
+        Kind::Text,
+        "127.0.0.1:9090",
+        "Address and port of health and administration.",
+    ),
+    optional(
+        "server.tls_cert_file",
+        Kind::Path,
+        "/etc/vouchsafe/tls.crt",
+        "PEM certificate chain; with tls_key_file.",
+    ),
+    optional(
+        "server.tls_key_file",
+        Kind::Path,
+        "/etc/vouchsafe/tls.key",
+        "PEM private key; with tls_cert_file.",
+    ),
+    default(
+        "server.trusted_proxies",
+        Kind::List,
+        "",
+        "Addresses or networks whose forwarding headers are believed.",
+    ),
+    required(
+        "database.url",
+        Kind::Secret,
+        "/run/secrets/database.url",
+        "sqlite:... or postgres:...; secret, because it may hold a password.",
+    ),
+    required(
+        "keys.master_key",
+        Kind::Secret,
+        "/run/secrets/master.key",
+        "32 random bytes in base64; seals private keys.",
+    ),
+    default(
+        "keys.algorithms",
+        Kind::List,
+        "ES256,RS256,EdDSA",
+        "Algorithms for which a signing key is kept.",
+    ),
+    default(
+        "keys.rotate_every",
+        Kind::Duration,
+        "30d",
+        "Age at which a signing key hands over to the next.",
+    ),
+    default(
+        "keys.publish_ahead",
+        Kind::Duration,
+        "24h",
+        "How long a key is in the JWKS before it signs.",
+    ),
+    default(
+        "keys.retention",
+        Kind::Duration,
+        "7d",
+        "How long a key stays in the JWKS after it signed last.",
+    ),
+    default(
+        "keys.jwks_max_age",
+        Kind::Duration,
+        "5m",
+        "How long the JWKS may be cached.",
+    ),
+    default(
+        "tokens.access_ttl",
+        Kind::Duration,
+        "5m",
+        "Lifetime of an access token.",
+    ),
+    default(
+        "tokens.max_access_ttl",
+        Kind::Duration,
+        "1h",
+        "Longest lifetime that a client or resource may be given.",
+    ),
+    default(
+        "tokens.refresh_idle_ttl",
+        Kind::Duration,
+        "14d",
+        "A session that is not refreshed for this long ends.",
+    ),
+    default(
+        "tokens.refresh_absolute_ttl",
+        Kind::Duration,
+        "90d",
+        "A session ends this long after it began.",
+    ),
+    default(
+        "tokens.retry_window",
+        Kind::Duration,
+        "30s",
+        "How long a public client may retry a refresh; 0s to 60s.",
+    ),
     default(
         "tokens.retry_window_authenticated",
         Kind::Duration,
         "24h",
         "The same for a client that authenticates; 24h at most.",
     ),
-    default("tokens.default_algorithm", Kind::Text, "ES256", "Signs where nobody chose; one of keys.algorithms."),
-    default("outbound.allow_private", Kind::Boolean, "false", "Whether calls to private addresses are allowed."),
-    optional("state.dir", Kind::Path, "/var/lib/vouchsafe", "Keeps the high-water mark and denied keys, outside the database."),
-    default("registration.mode", Kind::Text, "closed", "Who may register a client: open, token or closed."),
-    default("passwords.memory_kib", Kind::Integer, "19456", "Argon2id: memory of one hash, in KiB."),
+    default(
+        "tokens.default_algorithm",
+        Kind::Text,
+        "ES256",
+        "Signs where nobody chose; one of keys.algorithms.",
+    ),
+    default(
+        "outbound.allow_private",
+        Kind::Boolean,
+        "false",
+        "Whether calls to private addresses are allowed.",
+    ),
+    optional(
+        "state.dir",
+        Kind::Path,
+        "/var/lib/vouchsafe",
+        "Keeps the high-water mark and denied keys, outside the database.",
+    ),
+    default(
+        "registration.mode",
+        Kind::Text,
+        "closed",
+        "Who may register a client: open, token or closed.",
+    ),
+    default(
+        "passwords.memory_kib",
+        Kind::Integer,
+        "19456",
+        "Argon2id: memory of one hash, in KiB.",
+    ),
     default("passwords.iterations", Kind::Integer, "2", "Argon2id: passes."),
     default("passwords.parallelism", Kind::Integer, "1", "Argon2id: lanes."),
     default("log.format", Kind::Text, "json", "json or text."),
-    default("log.level", Kind::Text, "info", "error, warn, info, debug or trace."),
+    default(
+        "log.level",
+        Kind::Text,
+        "info",
+        "error, warn, info, debug or trace.",
+    ),
 ];
 
 #[cfg(test)]
@@ -186,7 +341,11 @@ mod tests {
                 assert!(!sections.contains(&section), "{section} is split");
                 sections.push(section);
             }
-            assert!(key.default.is_some() != (key.required || !key.example.is_empty()), "{}", key.path);
+            assert!(
+                key.default.is_some() != (key.required || !key.example.is_empty()),
+                "{}",
+                key.path
+            );
         }
     }
 

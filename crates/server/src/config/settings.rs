@@ -142,7 +142,11 @@ impl Settings {
             Some(setting) => (Some(written(key.kind, &setting.value)), setting.origin.clone()),
             None => (None, "not set".to_owned()),
         };
-        Row { key: key.path, value, origin }
+        Row {
+            key: key.path,
+            value,
+            origin,
+        }
     }
 
     fn file_entries(&mut self, path: Option<&Path>, read: &ReadFile<'_>) -> Vec<Entry> {
@@ -151,7 +155,8 @@ impl Settings {
         let entries = match read(path) {
             Ok(text) => file::entries(&name, &text, &mut self.problems),
             Err(error) => {
-                self.problems.push(Problem::new(name, format!("cannot read: {error}")));
+                self.problems
+                    .push(Problem::new(name, format!("cannot read: {error}")));
                 None
             }
         };
@@ -180,11 +185,18 @@ impl Settings {
             Ok(text) => Some(Given::Text(without_newline(&text).to_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => {
-                self.problems.push(Problem::new(place.clone(), format!("{}: cannot read: {error}", key.path)));
+                self.problems.push(Problem::new(
+                    place.clone(),
+                    format!("{}: cannot read: {error}", key.path),
+                ));
                 None
             }
         };
-        Some(Entry { found: Found { key, twin: false }, place, given })
+        Some(Entry {
+            found: Found { key, twin: false },
+            place,
+            given,
+        })
     }
 
     fn settle(&mut self, entry: Entry, read: &ReadFile<'_>) {
@@ -223,7 +235,13 @@ impl Settings {
         } else {
             Value::Text(text.to_owned())
         };
-        self.found.insert(key.path, Setting { value, origin: "default".to_owned() });
+        self.found.insert(
+            key.path,
+            Setting {
+                value,
+                origin: "default".to_owned(),
+            },
+        );
     }
 }
 

@@ -35,7 +35,11 @@ impl Sources {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: Vec<(String, String)>,
     ) -> Self {
-        let mut sources = Self { file, flags, ..Self::default() };
+        let mut sources = Self {
+            file,
+            flags,
+            ..Self::default()
+        };
         for (name, value) in environment {
             if name == "CREDENTIALS_DIRECTORY" && !value.is_empty() {
                 sources.credentials = Some(PathBuf::from(value));
@@ -60,7 +64,10 @@ impl Sources {
             match schema::find_variable(name) {
                 Some(found) => entries.push(Entry::from_text(found, format!("environment {name}"), value)),
                 None => {
-                    let path = name.trim_start_matches("VOUCHSAFE_").replace("__", ".").to_ascii_lowercase();
+                    let path = name
+                        .trim_start_matches("VOUCHSAFE_")
+                        .replace("__", ".")
+                        .to_ascii_lowercase();
                     let nearest = schema::variable(&schema::nearest(&path));
                     let message = format!("unknown variable; the nearest is {nearest}");
                     problems.push(Problem::new(format!("environment {name}"), message));
@@ -93,7 +100,13 @@ fn from_pairs(pairs: &[(String, String)], place: &str, problems: &mut Vec<Proble
 /// The problem of a key that does not exist.
 pub(super) fn unknown(place: &str, path: &str) -> Problem {
     let nearest = schema::nearest(path);
-    Problem::new(place, format!("unknown key `{}`; the nearest is `{nearest}`", path.escape_debug()))
+    Problem::new(
+        place,
+        format!(
+            "unknown key `{}`; the nearest is `{nearest}`",
+            path.escape_debug()
+        ),
+    )
 }
 
 /// What was written for a key.
@@ -120,16 +133,25 @@ impl Entry {
         } else {
             Given::Text(text.to_owned())
         };
-        Self { found, place, given: Some(given) }
+        Self {
+            found,
+            place,
+            given: Some(given),
+        }
     }
 }
 
 /// Kubernetes describes a Service called `vouchsafe` in variables that begin as ours do.
 fn is_foreign(name: &str, value: &str) -> bool {
-    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let is_address = ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|scheme| value.starts_with(scheme));
     let is_port_part = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {
         let parts = ["", "_PROTO", "_PORT", "_ADDR"];
-        name.contains("_PORT_") && parts.iter().any(|part| name.ends_with(&format!("{protocol}{part}")))
+        name.contains("_PORT_")
+            && parts
+                .iter()
+                .any(|part| name.ends_with(&format!("{protocol}{part}")))
     });
     let is_service = name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT");
     let is_port = name.ends_with("_PORT") && is_address;
@@ -139,7 +161,9 @@ fn is_foreign(name: &str, value: &str) -> bool {
 /// Reads one file, within [`LONGEST_FILE`].
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(LONGEST_FILE + 1).read_to_string(&mut text)?;
+    File::open(path)?
+        .take(LONGEST_FILE + 1)
+        .read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST_FILE {
         return Err(io::Error::other("longer than 1 MiB"));
     }
@@ -150,7 +174,9 @@ pub(super) fn read_file(path: &Path) -> io::Result<String> {
 #[must_use]
 pub fn process_environment() -> Vec<(String, String)> {
     let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
-    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+    std::env::vars_os()
+        .map(|(name, value)| (text(name), text(value)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -98,11 +98,7 @@ fn mask_v6(prefix: u8) -> u128 {
 ///
 /// `X-Forwarded-For` counts only when the peer is a trusted proxy, and then the rightmost entry that is not one;
 /// what is unreadable ends the walk at the last address that a trusted proxy vouched for.
-pub(super) fn client_address(
-    peer: IpAddr,
-    headers: &HeaderMap,
-    trusted: &[AddressBlock],
-) -> ClientAddress {
+pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[AddressBlock]) -> ClientAddress {
     let is_trusted = |address: IpAddr| trusted.iter().any(|block| block.contains(address));
     let mut nearest = peer.to_canonical();
     if !is_trusted(nearest) {
@@ -146,11 +142,7 @@ mod tests {
 
     type Outcome = Result<(), Box<dyn Error>>;
 
-    fn resolved(
-        peer: &str,
-        lines: &[&'static str],
-        trusted: &[&str],
-    ) -> Result<String, Box<dyn Error>> {
+    fn resolved(peer: &str, lines: &[&'static str], trusted: &[&str]) -> Result<String, Box<dyn Error>> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append("x-forwarded-for", HeaderValue::from_static(line));
@@ -222,13 +214,7 @@ mod tests {
         for text in ["", "10.0.0.0.0", "ten", "::ffff:10.0.0.0/104"] {
             assert_eq!(parse(text), Err(InvalidAddressBlock::Address), "{text}");
         }
-        for text in [
-            "10.0.0.0/",
-            "10.0.0.0/33",
-            "10.0.0.0/+8",
-            "::/129",
-            "::/300",
-        ] {
+        for text in ["10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "::/300"] {
             assert_eq!(parse(text), Err(InvalidAddressBlock::Prefix), "{text}");
         }
         assert_eq!(parse("10.0.0.1/8"), Err(InvalidAddressBlock::HostBits));
@@ -245,11 +231,7 @@ mod tests {
             ("::ffff:172.16.0.1", true),
             ("2001:db8::1", false),
         ] {
-            assert_eq!(
-                block.contains(address.parse::<IpAddr>()?),
-                inside,
-                "{address}"
-            );
+            assert_eq!(block.contains(address.parse::<IpAddr>()?), inside, "{address}");
         }
         Ok(())
     }

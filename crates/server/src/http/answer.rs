@@ -17,10 +17,15 @@ struct RefusalBody<'a> {
 ///
 /// 503 and 429 carry `Retry-After: 1` (seconds); a caller that knows better replaces it.
 pub fn refusal_response(status: StatusCode, refusal: Refusal) -> Response {
+    let reason = match refusal.reason {
+        // Told apart, they would say that the client exists and the secret is right.
+        Reason::WrongAuthMethod => Reason::BadCredentials,
+        reason => reason,
+    };
     let body = Body::from_json(RefusalBody {
         error: refusal.code.as_str(),
         error_description: refusal.description(),
-        reason: refusal.reason.as_str(),
+        reason: reason.as_str(),
     })
     .unwrap_or_else(|_| Body::from("{\"error\":\"server_error\"}"));
     let mut response = Response::builder()
@@ -45,15 +50,9 @@ pub fn refusal_for_status(status: StatusCode) -> Refusal {
         StatusCode::METHOD_NOT_ALLOWED => (ErrorCode::InvalidRequest, Reason::MethodNotAllowed),
         StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, Reason::Deadline),
         StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::InvalidRequest, Reason::BodyTooLarge),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            (ErrorCode::InvalidRequest, Reason::UnsupportedMediaType)
-        }
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            (ErrorCode::InvalidRequest, Reason::HeadersTooLarge)
-        }
-        StatusCode::TOO_MANY_REQUESTS => {
-            (ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts)
-        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (ErrorCode::InvalidRequest, Reason::UnsupportedMediaType),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (ErrorCode::InvalidRequest, Reason::HeadersTooLarge),
+        StatusCode::TOO_MANY_REQUESTS => (ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts),
         StatusCode::SERVICE_UNAVAILABLE => (ErrorCode::TemporarilyUnavailable, Reason::Busy),
         other if other.is_client_error() => (ErrorCode::InvalidRequest, Reason::InvalidParameter),
         _ => (ErrorCode::ServerError, Reason::Internal),
@@ -66,6 +65,7 @@ mod tests {
     use super::{refusal_for_status, refusal_response};
     use http::StatusCode;
     use std::error::Error;
+    use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
 
     #[tokio::test]
     async fn h13_a_refusal_is_json_and_not_stored() -> Result<(), Box<dyn Error>> {
@@ -86,5 +86,20 @@ mod tests {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let response = refusal_response(status, refusal_for_status(status));
         assert_eq!(response.header("retry-after"), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn t05_a_wrong_method_reads_like_a_wrong_secret() -> Result<(), Box<dyn Error>> {
+        let body = |reason| {
+            let refusal = Refusal::new(ErrorCode::InvalidClient, reason);
+            refusal_response(StatusCode::UNAUTHORIZED, refusal)
+                .into_body()
+                .into_string()
+        };
+        assert_eq!(
+            body(Reason::WrongAuthMethod).await?,
+            body(Reason::BadCredentials).await?
+        );
+        Ok(())
     }
 }

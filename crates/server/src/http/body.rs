@@ -57,11 +57,7 @@ where
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn collect<B>(
-    body: &mut B,
-    limit: usize,
-    room: &Arc<Semaphore>,
-) -> Result<Buffered, BodyError>
+async fn collect<B>(body: &mut B, limit: usize, room: &Arc<Semaphore>) -> Result<Buffered, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {

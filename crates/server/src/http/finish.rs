@@ -4,9 +4,9 @@ use std::io;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use http_body_util::combinators::BoxBody;
@@ -183,10 +183,7 @@ mod tests {
         );
         assert_eq!(page.header("referrer-policy"), Some("same-origin"));
         assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
-        assert_eq!(
-            page.header("strict-transport-security"),
-            Some("max-age=31536000")
-        );
+        assert_eq!(page.header("strict-transport-security"), Some("max-age=31536000"));
     }
 
     #[test]
@@ -219,11 +216,7 @@ mod tests {
 
     #[test]
     fn connection_headers_stay_out_of_http2() {
-        let close = || {
-            Response::builder()
-                .header("connection", "close")
-                .body("late")
-        };
+        let close = || Response::builder().header("connection", "close").body("late");
         let http2 = Circumstances {
             version: Version::HTTP_2,
             ..about(&CLOSED)

@@ -9,8 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, CONNECTION,
-    HOST,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, CONNECTION, HOST,
 };
 use http::request::Parts;
 use http::uri::Scheme;
@@ -186,11 +185,7 @@ impl Pipeline {
             );
         }
         let Some(route) = route else {
-            return Admission::refuse(
-                StatusCode::NOT_FOUND,
-                ErrorCode::InvalidRequest,
-                Reason::NotFound,
-            );
+            return Admission::refuse(StatusCode::NOT_FOUND, ErrorCode::InvalidRequest, Reason::NotFound);
         };
         match route.verdict(&parts.method) {
             Verdict::Run => Admission::Run(route),
@@ -366,7 +361,7 @@ fn preflight_response(route: &RouteSpec) -> Response {
 #[cfg(test)]
 mod tests {
     use super::{Connection, Limits, Pipeline, RouteSpec};
-    use crate::http::address::ClientAddress;
+    use crate::http::address::{AddressBlock, ClientAddress};
     use bytes::Bytes;
     use futures_util::stream;
     use http::{Method, Request, StatusCode, Version};
@@ -384,10 +379,12 @@ mod tests {
 
     type Outcome = Result<(), Box<dyn Error>>;
 
+    const POST_ONLY: &[Method] = &[Method::POST];
+
     const fn post(path: &'static str) -> RouteSpec {
         RouteSpec {
             path,
-            methods: &[Method::POST],
+            methods: POST_ONLY,
             cors: true,
             cacheable: false,
         }
@@ -456,7 +453,8 @@ mod tests {
     }
 
     fn pipeline_to(probe: Probe, limits: Limits) -> Pipeline {
-        let proxies = "192.0.2.1".parse().into_iter().collect();
+        let proxy = "192.0.2.1".parse::<AddressBlock>();
+        let proxies = proxy.into_iter().collect();
         let endpoint = probe.boxed();
         Pipeline::new(endpoint, ROUTES, limits, proxies, false, Arc::new(Still))
     }
@@ -670,10 +668,7 @@ mod tests {
         let probe = Probe::default();
         let pipeline = pipeline_to(probe.clone(), Limits::default());
         let slow = request(Method::POST, "/slow", "")?;
-        let gone = timeout(
-            Duration::from_millis(20),
-            pipeline.handle(slow, connection()),
-        );
+        let gone = timeout(Duration::from_millis(20), pipeline.handle(slow, connection()));
         assert!(gone.await.is_err());
         assert!(!probe.slow_one_ended.load(Ordering::SeqCst));
         pipeline.drained().await;

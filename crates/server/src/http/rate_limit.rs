@@ -93,18 +93,13 @@ impl FailureLimiter {
     /// Counts one failure of `key`.
     pub fn record_failure(&self, key: &str, now: Timestamp) {
         let (window, _) = self.position(now);
-        self.failures
-            .entry_by_ref(bounded(key))
-            .and_upsert_with(|known| {
-                let counter = known.map_or_else(
-                    || Counter::empty(window),
-                    |entry| entry.into_value().at(window),
-                );
-                Counter {
-                    current: counter.current.saturating_add(1),
-                    ..counter
-                }
-            });
+        self.failures.entry_by_ref(bounded(key)).and_upsert_with(|known| {
+            let counter = known.map_or_else(|| Counter::empty(window), |entry| entry.into_value().at(window));
+            Counter {
+                current: counter.current.saturating_add(1),
+                ..counter
+            }
+        });
     }
 
     /// Forgets the failures of `key`: it has shown that it knows the secret.

@@ -25,9 +25,7 @@ pub(super) enum Verdict {
 
 impl RouteSpec {
     fn prefix(&self) -> Option<&'static str> {
-        self.path
-            .strip_suffix('*')
-            .filter(|prefix| prefix.ends_with('/'))
+        self.path.strip_suffix('*').filter(|prefix| prefix.ends_with('/'))
     }
 
     pub(super) fn verdict(&self, method: &Method) -> Verdict {
@@ -65,11 +63,7 @@ pub(super) fn find(routes: &'static [RouteSpec], path: &str) -> Option<&'static 
         .or_else(|| {
             routes
                 .iter()
-                .filter(|route| {
-                    route
-                        .prefix()
-                        .is_some_and(|prefix| path.starts_with(prefix))
-                })
+                .filter(|route| route.prefix().is_some_and(|prefix| path.starts_with(prefix)))
                 .max_by_key(|route| route.path.len())
         })
 }
@@ -113,16 +107,7 @@ mod tests {
 
     #[test]
     fn near_misses_are_unknown() {
-        for path in [
-            "",
-            "/",
-            "*",
-            "/token/",
-            "/Token",
-            "/%74oken",
-            "/docs",
-            "/docsx/",
-        ] {
+        for path in ["", "/", "*", "/token/", "/Token", "/%74oken", "/docs", "/docsx/"] {
             assert_eq!(path_of(path), None, "{path}");
         }
     }
@@ -135,10 +120,7 @@ mod tests {
         assert_eq!(verdict("/token", Method::HEAD), Some(Verdict::NotAllowed));
         assert_eq!(verdict("/token", Method::OPTIONS), Some(Verdict::Preflight));
         assert_eq!(verdict("/docs/a", Method::HEAD), Some(Verdict::Run));
-        assert_eq!(
-            verdict("/docs/a", Method::OPTIONS),
-            Some(Verdict::NotAllowed)
-        );
+        assert_eq!(verdict("/docs/a", Method::OPTIONS), Some(Verdict::NotAllowed));
     }
 
     #[test]
@@ -147,9 +129,6 @@ mod tests {
         let value = HeaderValue::from_static;
         assert_eq!(allow("/token"), Some(value("POST, OPTIONS")));
         assert_eq!(allow("/docs/a"), Some(value("GET, HEAD")));
-        assert_eq!(
-            allow("/docs/openapi.json"),
-            Some(value("GET, HEAD, OPTIONS"))
-        );
+        assert_eq!(allow("/docs/openapi.json"), Some(value("GET, HEAD, OPTIONS")));
     }
 }

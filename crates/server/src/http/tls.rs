@@ -51,9 +51,7 @@ pub fn load(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsErr
     let chain = parse_chain(&chain_pem).ok_or_else(|| TlsError::Certificates {
         path: certificates.to_owned(),
     })?;
-    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| TlsError::Key {
-        path: key.to_owned(),
-    })?;
+    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| TlsError::Key { path: key.to_owned() })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -1,0 +1,81 @@
+//! What operators do: one function a verb, each with an [`Actor`](crate::Actor), each writing row, audit and log
+//! entry in one transaction.
+
+pub mod apply;
+pub(crate) mod client;
+pub(crate) mod keys;
+pub(crate) mod resource;
+pub(crate) mod role;
+pub(crate) mod session;
+pub(crate) mod token;
+pub(crate) mod user;
+
+use vouchsafe_store::StoreError;
+
+use crate::{Error, HashError};
+
+/// Why a verb was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// What was named does not exist.
+    #[error("there is no {what} {name}")]
+    NotFound {
+        /// What it is, in one word.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// What was asked breaks a rule.
+    #[error("{0}")]
+    Invalid(String),
+    /// The state of things forbids it.
+    #[error("{0}")]
+    Refused(String),
+    /// It failed.
+    #[error(transparent)]
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for AdminError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            Error::Store(StoreError::Exists { what }) => Self::Refused(format!("this {what} exists already")),
+            Error::Store(StoreError::Stale { what }) => Self::Refused(format!("the {what} changed meanwhile; try again")),
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl From<HashError> for AdminError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::BadLength => Self::Invalid(error.to_string()),
+            HashError::Busy | HashError::Unusable => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl AdminError {
+    pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
+        Self::NotFound { what, name: name.to_string() }
+    }
+
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
+        Self::Invalid(text.into())
+    }
+}
+
+/// Names what a guarded write did not find.
+pub(crate) fn or_not_found<T>(
+    result: Result<T, StoreError>,
+    what: &'static str,
+    name: impl ToString,
+) -> Result<T, AdminError> {
+    match result {
+        Err(StoreError::NotFound { what: "role" }) if what != "role" => {
+            Err(AdminError::Refused("one of these roles does not exist".to_owned()))
+        }
+        Err(StoreError::NotFound { .. }) => Err(AdminError::not_found(what, name)),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,164 @@
+//! Runs other programs: to the end, line by line, or for their output; and knows where the repository is.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+/// How long the output of a program that ended may stay silent: something it left behind may hold the pipe open.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// The root of the repository: the parent of this package when cargo runs us, else the present folder.
+pub(crate) fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    package
+        .and_then(|path| path.parent().map(Path::to_path_buf))
+        .unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// The cargo that runs us, at the root of the repository.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs a program to its end, its output going where ours goes; says whether it succeeded.
+pub(crate) fn run(command: &mut Command) -> Result<bool, String> {
+    eprintln!("$ {}", line(command));
+    let status = command
+        .status()
+        .map_err(|error| format!("{}: {error}", line(command)))?;
+    Ok(status.success())
+}
+
+/// Runs a program and takes its standard output; `None` when it is not there or fails.
+pub(crate) fn output(command: &mut Command) -> Option<Vec<u8>> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+/// Runs a program, passes its standard output on as it comes, and shows every line to `see`.
+pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool, String> {
+    let name = line(command);
+    eprintln!("$ {name}");
+    let failed = |error: std::io::Error| format!("{name}: {error}");
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let Some(pipe) = child.stdout.take() else {
+        return Err(format!("{name}: no output"));
+    };
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || forward(pipe, &sender));
+    loop {
+        match lines.recv_timeout(QUIET) {
+            Ok(line) => {
+                // A reader that went away must not stop the tests.
+                let _ = std::io::stdout().write_all(&line);
+                see(String::from_utf8_lossy(&line).trim_end());
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(status) = child.try_wait().map_err(failed)? {
+                    return Ok(status.success());
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return child.wait().map(|status| status.success()).map_err(failed);
+            }
+        }
+    }
+}
+
+fn forward(pipe: impl Read, lines: &Sender<Vec<u8>>) {
+    let mut pipe = BufReader::new(pipe);
+    loop {
+        let mut line = Vec::new();
+        match pipe.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) if lines.send(line).is_err() => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The program and its arguments, as one would type them.
+fn line(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let program = program
+        .file_name()
+        .unwrap_or(command.get_program())
+        .to_string_lossy()
+        .into_owned();
+    let arguments = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once(program)
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Builds the server and gives the path of its binary.
+pub(crate) fn build_server() -> Result<PathBuf, String> {
+    let mut command = cargo(&[
+        "build",
+        "-p",
+        "vouchsafe",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    eprintln!("$ cargo build -p vouchsafe");
+    let messages = output(&mut command).ok_or("the server does not build")?;
+    let messages = String::from_utf8_lossy(&messages);
+    messages
+        .lines()
+        .find_map(executable)
+        .ok_or_else(|| "cargo named no binary `vouchsafe`".to_owned())
+}
+
+/// The path of our binary, when the line is cargo's message about it.
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let target = message.pointer("/target/name")?.as_str()?;
+    let path = message.get("executable")?.as_str()?;
+    (target == "vouchsafe").then(|| PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_is_found_among_the_messages() {
+        let messages = [
+            r#"{"reason":"compiler-artifact","target":{"name":"vouchsafe"},"executable":null}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"other"},"executable":"/t/other"}"#,
+            "not json",
+            r#"{"reason":"compiler-artifact","target":{"name":"vouchsafe"},"executable":"/t/debug/vouchsafe"}"#,
+        ];
+        let found = messages.iter().find_map(|message| executable(message));
+        assert_eq!(found, Some(PathBuf::from("/t/debug/vouchsafe")));
+    }
+
+    #[test]
+    fn streams_lines_and_the_outcome() {
+        let mut seen = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; printf two; exit 3"]);
+        let done = stream(&mut command, |line| seen.push(line.to_owned()));
+        assert_eq!(done, Ok(false));
+        assert_eq!(seen, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_process_left_behind_does_not_hold_the_stream() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 30 & echo done"]);
+        assert_eq!(stream(&mut command, |_| {}), Ok(true));
+    }
+}

@@ -46,8 +46,16 @@ pub(crate) fn output(command: &mut Command) -> Option<Vec<u8>> {
 
 /// Runs a program, passes its standard output on as it comes, and shows every line to `see`.
 pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool, String> {
+    eprintln!("$ {}", line(command));
+    stream_bytes(command, |bytes| {
+        // A reader that went away must not stop the tests.
+        let _ = std::io::stdout().write_all(bytes);
+        see(String::from_utf8_lossy(bytes).trim_end());
+    })
+}
+
+fn stream_bytes(command: &mut Command, mut see: impl FnMut(&[u8])) -> Result<bool, String> {
     let name = line(command);
-    eprintln!("$ {name}");
     let failed = |error: std::io::Error| format!("{name}: {error}");
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let Some(pipe) = child.stdout.take() else {
@@ -57,11 +65,7 @@ pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result
     thread::spawn(move || forward(pipe, &sender));
     loop {
         match lines.recv_timeout(QUIET) {
-            Ok(line) => {
-                // A reader that went away must not stop the tests.
-                let _ = std::io::stdout().write_all(&line);
-                see(String::from_utf8_lossy(&line).trim_end());
-            }
+            Ok(line) => see(&line),
             Err(RecvTimeoutError::Timeout) => {
                 if let Some(status) = child.try_wait().map_err(failed)? {
                     return Ok(status.success());
@@ -150,15 +154,21 @@ mod tests {
         let mut seen = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; printf two; exit 3"]);
-        let done = stream(&mut command, |line| seen.push(line.to_owned()));
+        let done = stream_bytes(&mut command, |line| seen.push(line.to_vec()));
         assert_eq!(done, Ok(false));
-        assert_eq!(seen, ["one", "two"]);
+        assert_eq!(seen, [b"one\n".to_vec(), b"two".to_vec()]);
     }
 
     #[test]
     fn a_process_left_behind_does_not_hold_the_stream() {
+        let mut pid = String::new();
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 30 & echo done"]);
-        assert_eq!(stream(&mut command, |_| {}), Ok(true));
+        command.args(["-c", "sleep 60 2>/dev/null & echo $!"]);
+        let done = stream_bytes(&mut command, |line| {
+            pid = String::from_utf8_lossy(line).trim().to_owned()
+        });
+        assert_eq!(done, Ok(true));
+        // `kill` succeeds only when the process still lives.
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
     }
 }

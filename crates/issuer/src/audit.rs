@@ -140,6 +140,6 @@ pub(crate) fn announce(entry: &AuditEntry) {
         client_id = entry.client_id.as_ref().map(AsRef::<str>::as_ref),
         subject = entry.subject.as_ref().map(AsRef::<str>::as_ref),
         sid = entry.sid.as_ref().map(AsRef::<str>::as_ref),
-        detail = %Value::Object(entry.detail.clone()),
+        detail = %serde_json::Value::Object(entry.detail.clone()),
     );
 }

@@ -33,7 +33,7 @@ pub struct Issuer {
     pub(crate) config: IssuerConfig,
     pub(crate) store: Store,
     pub(crate) machine: Machine,
-    pub(crate) master: MasterKey,
+    pub(crate) master: Arc<MasterKey>,
     pub(crate) keys: ArcSwap<KeyRing>,
     pub(crate) catalog: ArcSwap<Catalog>,
     pub(crate) clients: ClientCache,
@@ -60,7 +60,7 @@ impl Issuer {
         machine: Machine,
         master: MasterKey,
     ) -> Result<Self, Error> {
-        let ring = KeyRing::open(&[], &master, &config.key_policy)?;
+        let ring = KeyRing::open(&[], &master, &config.key_policy, machine.clock.now())?;
         let issuer = Self {
             hasher: PasswordHasher::new(config.password_cost),
             sign_ins: SignInLimits::new(),
@@ -71,7 +71,7 @@ impl Issuer {
             config,
             store,
             machine,
-            master,
+            master: Arc::new(master),
         };
         issuer.follow().await?;
         issuer.reload_catalog().await?;

@@ -45,7 +45,7 @@ impl Issuer {
     /// Takes the keys of the store into use.
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
         let (records, _) = self.read_keys().await?;
-        self.keys.store(Arc::new(KeyRing::open(&records, &self.master, &self.config.key_policy)?));
+        self.keys.store(Arc::new(KeyRing::open(&records, &self.master, &self.config.key_policy, self.now())?));
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl Issuer {
 
     async fn generate_for(&self, step: &Step) -> Result<Option<GeneratedKey>, Error> {
         let Step::Generate { algorithm, purpose, .. } = *step else { return Ok(None) };
-        let master = self.master.clone();
+        let master = Arc::clone(&self.master);
         // RSA takes up to a tenth of a second, too long for the runtime's threads.
         let made = tokio::task::spawn_blocking(move || vouchsafe_keys::generate(algorithm, purpose, &master)).await;
         Ok(Some(made.map_err(|_| Error::Internal("the making of a key was cut off"))??))

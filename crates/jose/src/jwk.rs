@@ -454,7 +454,7 @@ mod tests {
         for (n, e, accepted) in cases {
             assert_eq!(PublicJwk::rsa(n, e).is_ok(), accepted, "{} {e:?}", n.len());
         }
-        let padded = [[0].as_slice(), &sound].concat();
+        let padded = [[0_u8].as_slice(), &sound].concat();
         assert!(PublicJwk::rsa(&padded, &[3]).is_err());
         assert!(PublicJwk::rsa(&sound, &[]).is_err());
     }

@@ -314,7 +314,7 @@ mod tests {
             assert!(verifier.verify(b"Vouchsafe", &signature).is_err());
             assert!(verifier.verify(b"vouchsafe", &vec![0; length]).is_err());
             assert!(verifier.verify(b"vouchsafe", &Vec::new()).is_err());
-            let longer = [signature.as_slice(), &[0]].concat();
+            let longer = [signature.as_slice(), &[0_u8]].concat();
             assert!(verifier.verify(b"vouchsafe", &longer).is_err());
         }
     }

@@ -76,18 +76,16 @@ fn private_bytes(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>, KeysErro
     match algorithm {
         KeyAlgorithm::Es256 => {
             let curve = &ECDSA_P256_SHA256_FIXED_SIGNING;
-            let document =
-                EcdsaKeyPair::generate_pkcs8(curve, &random).map_err(|_| KeysError::Random)?;
+            let document = EcdsaKeyPair::generate_pkcs8(curve, &random).map_err(|_| KeysError::Random)?;
             Ok(Zeroizing::new(document.as_ref().to_vec()))
         }
         KeyAlgorithm::EdDsa => {
-            let document =
-                Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| KeysError::Random)?;
+            let document = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| KeysError::Random)?;
             Ok(Zeroizing::new(document.as_ref().to_vec()))
         }
         KeyAlgorithm::Rs256 => {
-            let key = RsaPrivateKey::new(&mut OsRng, RSA_BITS)
-                .map_err(|error| failed(algorithm, error.into()))?;
+            let key =
+                RsaPrivateKey::new(&mut OsRng, RSA_BITS).map_err(|error| failed(algorithm, error.into()))?;
             let document = key
                 .to_pkcs8_der()
                 .map_err(|error| failed(algorithm, error.into()))?;
@@ -95,9 +93,7 @@ fn private_bytes(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>, KeysErro
         }
         KeyAlgorithm::Hs256 => {
             let mut bytes = Zeroizing::new(vec![0_u8; MAC_KEY_BYTES]);
-            random
-                .fill(bytes.as_mut_slice())
-                .map_err(|_| KeysError::Random)?;
+            random.fill(bytes.as_mut_slice()).map_err(|_| KeysError::Random)?;
             Ok(bytes)
         }
     }
@@ -117,7 +113,6 @@ fn failed(algorithm: KeyAlgorithm, source: Box<dyn Error + Send + Sync>) -> Keys
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -188,11 +188,7 @@ impl KeyRing {
         Ok(())
     }
 
-    fn add_secret_hash(
-        &mut self,
-        record: &KeyRecord,
-        master: &MasterKey,
-    ) -> Result<(), KeysError> {
+    fn add_secret_hash(&mut self, record: &KeyRecord, master: &MasterKey) -> Result<(), KeysError> {
         let private = unseal(record, master)?;
         let key = SecretHashKey::new(record.kid.clone(), &private)
             .map_err(|_| damaged(record, "its private half is no key of this algorithm"))?;

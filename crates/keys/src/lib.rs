@@ -15,9 +15,7 @@ mod rotate;
 mod seal;
 mod signer;
 
-pub use crate::error::{
-    ApplyError, KeysError, MasterKeyError, PolicyError, RevokeRefused, RotateRefused,
-};
+pub use crate::error::{ApplyError, KeysError, MasterKeyError, PolicyError, RevokeRefused, RotateRefused};
 pub use crate::generate::{GeneratedKey, generate};
 pub use crate::jwks::Jwks;
 pub use crate::key_ring::KeyRing;

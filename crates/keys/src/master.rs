@@ -4,8 +4,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use ring::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use ring::digest;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -120,7 +120,6 @@ fn fingerprint(key: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -95,10 +95,7 @@ impl Line {
     pub(crate) fn succeed(self, kid: &Kid, now: Timestamp, at: Timestamp) -> Vec<Step> {
         vec![
             self.generate(now, at),
-            Step::SetDeactivation {
-                kid: kid.clone(),
-                at,
-            },
+            Step::SetDeactivation { kid: kid.clone(), at },
         ]
     }
 }
@@ -110,12 +107,7 @@ pub(crate) struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    pub(crate) fn of(
-        records: &'a [KeyRecord],
-        line: Line,
-        policy: &KeyPolicy,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn of(records: &'a [KeyRecord], line: Line, policy: &KeyPolicy, now: Timestamp) -> Self {
         let (mut active, mut next) = (Vec::new(), Vec::new());
         for record in records.iter().filter(|record| Line::of(record) == line) {
             match record.state(now, policy) {
@@ -132,11 +124,7 @@ impl<'a> Live<'a> {
 
 /// The order in which keys take over from each other; never a tie, so that all replicas agree.
 pub(crate) fn succession(record: &KeyRecord) -> (Timestamp, Timestamp, Kid) {
-    (
-        record.activates_at,
-        record.published_at,
-        record.kid.clone(),
-    )
+    (record.activates_at, record.published_at, record.kid.clone())
 }
 
 /// The end of the chain so far.
@@ -168,11 +156,7 @@ pub fn plan(records: &[KeyRecord], policy: &KeyPolicy, now: Timestamp) -> Vec<St
 
 /// The next moment at which [`plan`] may have something to do: `now` itself when it has already,
 /// `None` when only a change of the records can give it work.
-pub fn next_due(
-    records: &[KeyRecord],
-    policy: &KeyPolicy,
-    now: Timestamp,
-) -> Option<Timestamp> {
+pub fn next_due(records: &[KeyRecord], policy: &KeyPolicy, now: Timestamp) -> Option<Timestamp> {
     if !plan(records, policy, now).is_empty() {
         return Some(now);
     }
@@ -195,9 +179,7 @@ pub fn next_due(
 /// When a key without a successor has signed long enough.
 fn rotation_due(record: &KeyRecord, policy: &KeyPolicy) -> Option<Timestamp> {
     match record.purpose {
-        Purpose::Signing | Purpose::RefreshMac => {
-            Some(record.activates_at.plus(policy.rotate_every))
-        }
+        Purpose::Signing | Purpose::RefreshMac => Some(record.activates_at.plus(policy.rotate_every)),
         Purpose::SecretHash => None,
     }
 }
@@ -271,12 +253,7 @@ fn lines(records: &[KeyRecord], policy: &KeyPolicy) -> Vec<Line> {
 }
 
 /// [`plan`] for one line.
-pub(crate) fn plan_line(
-    records: &[KeyRecord],
-    line: Line,
-    policy: &KeyPolicy,
-    now: Timestamp,
-) -> Vec<Step> {
+pub(crate) fn plan_line(records: &[KeyRecord], line: Line, policy: &KeyPolicy, now: Timestamp) -> Vec<Step> {
     let mut steps = clean_up(records, line, policy, now);
     let Live { active, next } = Live::of(records, line, policy, now);
 
@@ -322,12 +299,7 @@ pub(crate) fn plan_line(
 }
 
 /// Writes denied kids down as compromised and erases what may be erased (K7).
-fn clean_up(
-    records: &[KeyRecord],
-    line: Line,
-    policy: &KeyPolicy,
-    now: Timestamp,
-) -> Vec<Step> {
+fn clean_up(records: &[KeyRecord], line: Line, policy: &KeyPolicy, now: Timestamp) -> Vec<Step> {
     let mut steps = Vec::new();
     for record in records.iter().filter(|record| Line::of(record) == line) {
         let kid = &record.kid;
@@ -389,16 +361,13 @@ fn successor_of(last: &Link<'_>, line: Line, policy: &KeyPolicy, now: Timestamp)
         Purpose::RefreshMac if orphaned || due <= now => {
             line.succeed(last.kid, now, now.plus(policy.now_delay))
         }
-        Purpose::SecretHash if orphaned => {
-            line.succeed(last.kid, now, now.plus(policy.now_delay))
-        }
+        Purpose::SecretHash if orphaned => line.succeed(last.kid, now, now.plus(policy.now_delay)),
         Purpose::RefreshMac | Purpose::SecretHash => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use std::time::Duration;
 
@@ -575,16 +544,10 @@ mod tests {
         let step = line.generate(at(1), at(1));
         let refused = apply(&mut records, &step, Some(again));
         assert_eq!(refused, Err(ApplyError::KidTaken(kid)));
-        assert_eq!(
-            apply(&mut records, &step, None),
-            Err(ApplyError::MissingKey)
-        );
+        assert_eq!(apply(&mut records, &step, None), Err(ApplyError::MissingKey));
         let kid = Kid::parse("nobody").unwrap();
         let step = Step::Destroy { kid: kid.clone() };
-        assert_eq!(
-            apply(&mut records, &step, None),
-            Err(ApplyError::NotFound(kid))
-        );
+        assert_eq!(apply(&mut records, &step, None), Err(ApplyError::NotFound(kid)));
         assert_eq!(records.len(), 4);
     }
 

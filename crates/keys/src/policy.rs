@@ -83,10 +83,7 @@ impl KeyPolicy {
         let needed = self.publish_ahead.saturating_add(self.cached_for());
         if self.rotate_every < needed || self.rotate_every.as_secs() == 0 {
             let rotate_every = self.rotate_every;
-            return Err(PolicyError::RotatesTooOften {
-                rotate_every,
-                needed,
-            });
+            return Err(PolicyError::RotatesTooOften { rotate_every, needed });
         }
         if self.now_delay > self.cache_margin {
             return Err(PolicyError::NowDelayTooLong {
@@ -145,7 +142,6 @@ impl KeyPolicy {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

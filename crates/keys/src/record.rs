@@ -54,9 +54,7 @@ impl FromStr for Purpose {
         Self::ALL
             .into_iter()
             .find(|known| known.as_str() == word)
-            .ok_or(UnknownKeyWord {
-                kind: "key purpose",
-            })
+            .ok_or(UnknownKeyWord { kind: "key purpose" })
     }
 }
 
@@ -238,7 +236,6 @@ impl KeyRecord {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 
@@ -273,8 +270,18 @@ mod tests {
             until: Some(at(200 + week)),
         };
         for (now, state) in [
-            (-5, KeyState::Next { activates_at: at(100) }),
-            (99, KeyState::Next { activates_at: at(100) }),
+            (
+                -5,
+                KeyState::Next {
+                    activates_at: at(100),
+                },
+            ),
+            (
+                99,
+                KeyState::Next {
+                    activates_at: at(100),
+                },
+            ),
             (100, active),
             (199, active),
             (200, verify_only),

@@ -111,7 +111,6 @@ pub fn plan_revocation(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
     use crate::seal::SealedKey;
@@ -137,11 +136,7 @@ mod tests {
     ) -> KeyRecord {
         KeyRecord {
             kid: kid(name),
-            algorithm: if purpose == Purpose::Signing {
-                ES256
-            } else {
-                HS256
-            },
+            algorithm: if purpose == Purpose::Signing { ES256 } else { HS256 },
             purpose,
             public_jwk: None,
             sealed: Some(SealedKey {

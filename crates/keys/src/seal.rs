@@ -33,19 +33,9 @@ impl fmt::Debug for SealedKey {
 ///
 /// # Errors
 /// When the record has no private bytes, `old` does not open them, or randomness fails.
-pub fn rewrap(
-    record: &KeyRecord,
-    old: &MasterKey,
-    new: &MasterKey,
-) -> Result<SealedKey, KeysError> {
+pub fn rewrap(record: &KeyRecord, old: &MasterKey, new: &MasterKey) -> Result<SealedKey, KeysError> {
     let private = unseal(record, old)?;
-    seal(
-        new,
-        &record.kid,
-        record.algorithm,
-        record.purpose,
-        private,
-    )
+    seal(new, &record.kid, record.algorithm, record.purpose, private)
 }
 
 /// Seals `private` for exactly this kid, algorithm and purpose; the plaintext is overwritten.
@@ -76,10 +66,7 @@ pub(crate) fn seal(
 }
 
 /// The private bytes of `record`: PKCS#8 in DER, or the 32 bytes of a MAC key.
-pub(crate) fn unseal(
-    record: &KeyRecord,
-    master: &MasterKey,
-) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+pub(crate) fn unseal(record: &KeyRecord, master: &MasterKey) -> Result<Zeroizing<Vec<u8>>, KeysError> {
     let kid = &record.kid;
     let broken = || KeysError::BrokenSeal { kid: kid.clone() };
     let sealed = record
@@ -120,7 +107,6 @@ fn binding(kid: &Kid, algorithm: KeyAlgorithm, purpose: Purpose) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use vouchsafe_protocol::Timestamp;
 
@@ -171,10 +157,7 @@ mod tests {
 
     #[test]
     fn the_wrong_master_key_is_named() {
-        let (right, wrong) = (
-            MasterKey::generate().unwrap(),
-            MasterKey::generate().unwrap(),
-        );
+        let (right, wrong) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
         let refused = unseal(&sealed_record(&right), &wrong).unwrap_err();
         assert_eq!(
             refused.to_string(),
@@ -224,10 +207,7 @@ mod tests {
 
     #[test]
     fn rewrapping_moves_the_key_to_the_new_master_key() {
-        let (old, new) = (
-            MasterKey::generate().unwrap(),
-            MasterKey::generate().unwrap(),
-        );
+        let (old, new) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
         let mut record = sealed_record(&old);
         record.sealed = Some(rewrap(&record, &old, &new).unwrap());
         assert_eq!(unseal(&record, &new).unwrap().as_slice(), PRIVATE);

@@ -6,8 +6,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use serde::Serialize;
 use vouchsafe_jose::signature::{self, Signer as RawSigner};
@@ -43,8 +42,7 @@ impl PrivateKey {
         match algorithm {
             KeyAlgorithm::Es256 => {
                 let curve = &ECDSA_P256_SHA256_FIXED_SIGNING;
-                let pair =
-                    EcdsaKeyPair::from_pkcs8(curve, private, &random).map_err(|_| NotAKey)?;
+                let pair = EcdsaKeyPair::from_pkcs8(curve, private, &random).map_err(|_| NotAKey)?;
                 let pair = Box::new(pair);
                 Ok(Self::Es256 { pair, random })
             }
@@ -140,17 +138,8 @@ impl<'a> Signer<'a> {
     ///
     /// # Errors
     /// [`KeysError::Jose`] when the claims cannot be written or the key cannot sign.
-    pub fn sign(
-        &self,
-        typ: &str,
-        claims: &(impl Serialize + ?Sized),
-    ) -> Result<String, KeysError> {
-        Ok(vouchsafe_jose::sign(
-            self.key,
-            typ,
-            self.kid.as_str(),
-            claims,
-        )?)
+    pub fn sign(&self, typ: &str, claims: &(impl Serialize + ?Sized)) -> Result<String, KeysError> {
+        Ok(vouchsafe_jose::sign(self.key, typ, self.kid.as_str(), claims)?)
     }
 }
 
@@ -198,7 +187,6 @@ impl fmt::Debug for SecretHashKey {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 
@@ -224,10 +212,7 @@ mod tests {
             "Signer { kid: Kid(\"k1\"), key: [redacted] }"
         );
         let hasher = SecretHashKey::new(kid, &[0xab; 32]).unwrap();
-        assert_eq!(
-            format!("{hasher:?}"),
-            "SecretHashKey { kid: Kid(\"k1\"), .. }"
-        );
+        assert_eq!(format!("{hasher:?}"), "SecretHashKey { kid: Kid(\"k1\"), .. }");
     }
 
     #[test]

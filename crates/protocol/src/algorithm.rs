@@ -31,7 +31,6 @@ wire_names!(SigningAlgorithm, "signing algorithm");
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -81,7 +81,6 @@ impl fmt::Debug for BasicCredentials {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -31,7 +31,6 @@ wire_names!(ClientAuthMethod, "client authentication method");
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

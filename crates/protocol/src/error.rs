@@ -229,7 +229,6 @@ const fn describe_request(reason: Reason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use std::collections::BTreeSet;
 

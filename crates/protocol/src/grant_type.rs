@@ -43,7 +43,6 @@ wire_names!(GrantType, "grant type");
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -273,7 +273,6 @@ fn is_issuer_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 

@@ -206,7 +206,6 @@ impl<'de> Deserialize<'de> for ScopeSet {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -73,7 +73,6 @@ fn whole_seconds(span: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -60,11 +60,7 @@ impl TokenRequest {
                 scope: take_scope(form)?,
                 resource: take_resource(form)?,
             }),
-            GrantType::RefreshToken => Ok(Self::RefreshToken {
-                refresh_token: SecretString::new(required(form, "refresh_token")?),
-                scope: take_scope(form)?,
-                resource: take_resource(form)?,
-            }),
+            GrantType::RefreshToken => Self::refresh(form),
             GrantType::Password => {
                 let username = required(form, "username")?;
                 let password = SecretString::new(required(form, "password")?);
@@ -85,6 +81,25 @@ impl TokenRequest {
             }
             GrantType::AuthorizationCode | GrantType::DeviceCode => Err(UNKNOWN),
         }
+    }
+
+    /// Takes the parameters of a refresh out of `form`, where `grant_type` may be left out.
+    ///
+    /// # Errors
+    /// As [`TokenRequest::parse`]; `unsupported_grant_type` for any other grant type.
+    pub fn parse_refresh(form: &mut Form) -> Result<Self, Refusal> {
+        match form.take("grant_type") {
+            Some(other) if other != GrantType::RefreshToken.as_str() => Err(UNKNOWN),
+            _ => Self::refresh(form),
+        }
+    }
+
+    fn refresh(form: &mut Form) -> Result<Self, Refusal> {
+        Ok(Self::RefreshToken {
+            refresh_token: SecretString::new(required(form, "refresh_token")?),
+            scope: take_scope(form)?,
+            resource: take_resource(form)?,
+        })
     }
 
     /// The grant type of the request.
@@ -205,7 +220,6 @@ fn take_resource(form: &mut Form) -> Result<Option<ResourceUri>, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

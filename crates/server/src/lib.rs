@@ -1,1 +1,12 @@
+//! Vouchsafe listens: the accept loop, the endpoints, the configuration, the tasks and the command line.
 
+pub mod api;
+pub mod app;
+// pub mod cli;
+pub mod config;
+pub mod dev;
+pub mod http;
+pub mod machine;
+pub mod serve;
+pub mod tasks;
+pub mod telemetry;

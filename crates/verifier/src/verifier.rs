@@ -15,6 +15,9 @@ use crate::token::{UnverifiedToken, VerifiedToken};
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(5);
 const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A token issued in the second of a revocation carries the next one, so that it is not born dead.
+const AHEAD: Duration = Duration::from_secs(1);
+
 /// For whom a token must be; there is no default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedAudience {
@@ -119,7 +122,7 @@ impl Verifier {
 
         ensure(now < claims.exp.plus(self.leeway), Rejection::Expired)?;
         let latest = now.plus(self.leeway);
-        ensure(claims.iat <= latest, Rejection::NotYetValid)?;
+        ensure(claims.iat <= latest.max(now.plus(AHEAD)), Rejection::NotYetValid)?;
         let begun = not_before.nbf.is_none_or(|nbf| nbf <= latest);
         ensure(begun, Rejection::NotYetValid)?;
         ensure(claims.iat < claims.exp, Rejection::BadClaims)?;

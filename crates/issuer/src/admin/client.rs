@@ -251,7 +251,7 @@ impl Issuer {
 
     fn mac_of(&self, secret: &SecretString, now: Timestamp) -> Result<ClientSecret, Error> {
         let ring = self.keys.load();
-        let key = ring.active_secret_hash().ok_or(Error::NoSigningKey)?;
+        let key = ring.secret_hash(now).ok_or(Error::NoSigningKey)?;
         Ok(ClientSecret {
             id: random_token(self.entropy(), 12),
             mac_kid: key.kid().clone(),

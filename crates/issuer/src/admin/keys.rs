@@ -10,7 +10,7 @@ use vouchsafe_store::KeyChange;
 use super::AdminError;
 use crate::audit::{Event, Remark};
 use crate::key_ring::WithSteps;
-use crate::{Actor, Issuer};
+use crate::{Actor, Error, Issuer};
 
 /// One key as an operator sees it.
 #[derive(Clone, Debug)]
@@ -138,7 +138,7 @@ impl Issuer {
         let (records, version) = self.read_keys().await?;
         let mut changes = Vec::new();
         for record in records.iter().filter(|record| record.sealed.is_some()) {
-            let sealed = vouchsafe_keys::rewrap(record, &self.master, new)?;
+            let sealed = vouchsafe_keys::rewrap(record, &self.master, new).map_err(Error::from)?;
             changes.push(KeyChange::Reseal(record.kid.clone(), sealed.nonce_and_ciphertext, sealed.master_id));
         }
         let audit = Remark::new(Event::KeysRewrapped, actor, self.now())

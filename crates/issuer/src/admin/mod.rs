@@ -36,13 +36,19 @@ pub enum AdminError {
     Failed(Error),
 }
 
-impl<E: Into<Error>> From<E> for AdminError {
-    fn from(error: E) -> Self {
-        match error.into() {
+impl From<Error> for AdminError {
+    fn from(error: Error) -> Self {
+        match error {
             Error::Store(StoreError::Exists { what }) => Self::Refused(format!("this {what} exists already")),
             Error::Store(StoreError::Stale { what }) => Self::Refused(format!("the {what} changed meanwhile; try again")),
             error => Self::Failed(error),
         }
+    }
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Error::from(error).into()
     }
 }
 

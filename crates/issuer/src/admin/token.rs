@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use vouchsafe_jose::UnverifiedJws;
 use vouchsafe_protocol::{RevocationKind, SecretString, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN};
-use vouchsafe_store::RevokeReason;
 use vouchsafe_verifier::RevocationIndex;
 
 use super::AdminError;

@@ -1,0 +1,152 @@
+//! Client credentials as they come: by the header or in the body, never both (RFC 6749 2.3).
+
+use std::net::IpAddr;
+
+use http::header::AUTHORIZATION;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use vouchsafe_issuer::{Authenticated, Credentials};
+use vouchsafe_protocol::{
+    BasicCredentials, ClientAuthMethod, ErrorCode, Form, PostedCredentials, Reason, Refusal,
+};
+
+use super::error::ApiError;
+use super::limits::Source;
+use super::state::ApiState;
+use crate::http::address::ClientAddress;
+
+const SCHEME: &str = "ClientSecretBasic";
+
+/// The `Authorization` header, if any, and where the request comes from.
+pub(super) struct ClientAuthorization {
+    header: Header,
+    address: Option<IpAddr>,
+}
+
+enum Header {
+    Absent,
+    Basic(BasicCredentials),
+    Unusable,
+}
+
+impl<'a> ApiExtractor<'a> for ClientAuthorization {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            SCHEME,
+            MetaSecurityScheme {
+                ty: "http",
+                description: Some(
+                    "Client id and secret, form-encoded before base64 (RFC 6749 2.3.1). Instead of the header, \
+                     `client_id` and `client_secret` may stand in the body; a public client sends `client_id` only.",
+                ),
+                name: None,
+                key_in: None,
+                scheme: Some("basic"),
+                bearer_format: None,
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    fn has_security_fallback() -> bool {
+        true
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let mut values = request.headers().get_all(AUTHORIZATION).iter();
+        let header = match (values.next(), values.next()) {
+            (None, _) => Header::Absent,
+            (Some(value), None) => {
+                BasicCredentials::parse(value.as_bytes()).map_or(Header::Unusable, Header::Basic)
+            }
+            (Some(_), Some(_)) => Header::Unusable,
+        };
+        let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
+        Ok(Self { header, address })
+    }
+}
+
+impl ClientAuthorization {
+    /// Takes the client's credentials out of header and form; whether they came by the header is told beside them.
+    fn credentials(self, form: &mut Form) -> Result<(Credentials, bool), ApiError> {
+        let posted = PostedCredentials::take(form);
+        let refused = |code, reason| ApiError::from(Refusal::new(code, reason));
+        if posted.assertion_present {
+            return Err(refused(ErrorCode::InvalidClient, Reason::BadCredentials));
+        }
+        match (self.header, posted.client_id, posted.client_secret) {
+            (Header::Basic(_) | Header::Unusable, _, Some(_)) => {
+                Err(refused(ErrorCode::InvalidRequest, Reason::MultipleCredentials))
+            }
+            (Header::Unusable, _, None) => {
+                Err(refused(ErrorCode::InvalidClient, Reason::BadCredentials).challenged(true))
+            }
+            (Header::Basic(basic), Some(posted), None) if posted != basic.client_id => {
+                Err(refused(ErrorCode::InvalidRequest, Reason::MultipleCredentials))
+            }
+            (Header::Basic(basic), _, None) => Ok((
+                Credentials {
+                    client_id: basic.client_id,
+                    secret: Some(basic.secret),
+                    method: ClientAuthMethod::ClientSecretBasic,
+                },
+                true,
+            )),
+            (Header::Absent, Some(client_id), secret) => {
+                let method = match secret {
+                    Some(_) => ClientAuthMethod::ClientSecretPost,
+                    None => ClientAuthMethod::None,
+                };
+                Ok((Credentials { client_id, secret, method }, false))
+            }
+            (Header::Absent, None, _) => Err(refused(ErrorCode::InvalidClient, Reason::BadCredentials)),
+        }
+    }
+
+    /// Authenticates the client, counting failures by address.
+    pub(super) async fn authenticate(self, state: &ApiState, form: &mut Form) -> Result<Caller, ApiError> {
+        let address = self.address;
+        let (credentials, by_header) = self.credentials(form)?;
+        let source = Source::new(address, &credentials.client_id);
+        let now = state.issuer.now();
+        state.limits.check(&source, now)?;
+        match state.issuer.authenticate(&credentials).await {
+            Ok(client) => Ok(Caller { client, source }),
+            Err(error) => {
+                let error = ApiError::from(error).challenged(by_header);
+                state.limits.record(&source, error.refusal(), now);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A client that proved who it is, and what its failures are counted under.
+pub(super) struct Caller {
+    pub(super) client: Authenticated,
+    source: Source,
+}
+
+impl Caller {
+    /// Counts a failure that happened after authentication, such as a wrong password.
+    pub(super) fn failed(&self, state: &ApiState, error: vouchsafe_issuer::Error) -> ApiError {
+        let error = ApiError::from(error);
+        state.limits.record(&self.source, error.refusal(), state.issuer.now());
+        error
+    }
+}

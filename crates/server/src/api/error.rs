@@ -1,0 +1,136 @@
+//! The one table from refusals to status, headers and body; what must be logged is logged here, once.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+use vouchsafe_issuer::Error;
+use vouchsafe_protocol::{ErrorCode, Refusal};
+
+use crate::http::answer::refusal_response;
+
+/// An error as RFC 6749 5.2 gives it, with a stable reason beside the code.
+#[derive(Object)]
+#[oai(rename = "Error")]
+pub(super) struct ErrorBody {
+    /// The code of RFC 6749 5.2, RFC 8707 2 or RFC 6749 4.1.2.1.
+    error: String,
+    /// A sentence from a closed set.
+    error_description: String,
+    /// A stable word that a program may act on.
+    reason: String,
+}
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    refusal: Refusal,
+    retry_after: Option<Duration>,
+    /// The client came with HTTP Basic and is told so (RFC 6749 5.2).
+    challenge: bool,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, refusal: Refusal) -> Self {
+        Self { status, refusal, retry_after: None, challenge: false }
+    }
+
+    pub(super) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds the challenge when the client authenticated by the header.
+    pub(super) fn challenged(mut self, by_header: bool) -> Self {
+        self.challenge = by_header && self.status == StatusCode::UNAUTHORIZED;
+        self
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
+        self.refusal
+    }
+
+    pub(super) fn into_response(self) -> poem::Response {
+        let mut response = refusal_response(self.status, self.refusal);
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if self.challenge {
+            let challenge = HeaderValue::from_static("Basic realm=\"vouchsafe\", charset=\"UTF-8\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// The status of each code.
+fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+        ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::AccessDenied => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(status_of(refusal.code), refusal)
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let refusal = error.refusal();
+        let status = status_of(refusal.code);
+        if status.is_server_error() {
+            tracing::error!(
+                event = "request_failed",
+                reason = refusal.reason.as_str(),
+                error = &error as &dyn std::error::Error
+            );
+        } else {
+            tracing::info!(event = "request_refused", code = refusal.code.as_str(), reason = refusal.reason.as_str());
+        }
+        let answer = Self::new(status, refusal);
+        match error.retry_after() {
+            Some(wait) => answer.retry_after(wait),
+            None => answer,
+        }
+    }
+}
+
+impl From<ApiError> for poem::Error {
+    fn from(error: ApiError) -> Self {
+        Self::from_response(error.into_response())
+    }
+}
+
+impl ApiResponse for ApiError {
+    fn meta() -> MetaResponses {
+        let response = |status: u16, description| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: "application/json", schema: ErrorBody::schema_ref() }],
+            headers: Vec::new(),
+        };
+        MetaResponses {
+            responses: vec![
+                response(400, "The request is refused (RFC 6749 5.2)."),
+                response(401, "The client did not prove who it is."),
+                response(429, "Too many failures from this address; `Retry-After` says when to come back."),
+                response(503, "Nothing was changed or the outcome is unknown; ask again after `Retry-After`."),
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        ErrorBody::register(registry);
+    }
+}

@@ -1,0 +1,46 @@
+//! The real machine: its clock and its randomness.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use vouchsafe_issuer::Machine;
+use vouchsafe_protocol::{Clock, Entropy, Timestamp};
+
+struct SystemClock {
+    start: Instant,
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+struct SystemEntropy(SystemRandom);
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, buf: &mut [u8]) {
+        if self.0.fill(buf).is_err() {
+            // Weak tokens are worse than no process.
+            tracing::error!(event = "entropy_failed");
+            std::process::abort();
+        }
+    }
+}
+
+/// The clock and the randomness of the operating system.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn real_machine() -> Machine {
+    Machine {
+        clock: Arc::new(SystemClock { start: Instant::now() }),
+        entropy: Arc::new(SystemEntropy(SystemRandom::new())),
+    }
+}

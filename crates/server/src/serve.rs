@@ -1,0 +1,85 @@
+//! The running server: the application, its tasks, its two listeners, and an orderly end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::{App, StartError};
+use crate::config::Config;
+use crate::http::accept;
+use crate::machine::real_machine;
+
+/// Both listeners, bound.
+pub(crate) struct Listeners {
+    pub(crate) public: TcpListener,
+    pub(crate) management: TcpListener,
+}
+
+impl Listeners {
+    pub(crate) async fn bind(public: SocketAddr, management: SocketAddr) -> Result<Self, StartError> {
+        let bind = |address: SocketAddr| async move {
+            TcpListener::bind(address).await.map_err(StartError::io(format!("cannot listen on {address}")))
+        };
+        Ok(Self { public: bind(public).await?, management: bind(management).await? })
+    }
+}
+
+/// Runs the server that the configuration describes until SIGTERM or SIGINT, and then to the end of what it accepted.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let listeners = Listeners::bind(config.server.listen, config.server.management_listen).await?;
+    let app = App::open(config, real_machine()).await?;
+    tracing::info!(
+        event = "ready",
+        issuer = app.config().issuer.as_str(),
+        listen = %app.config().server.listen,
+        management_listen = %app.config().server.management_listen
+    );
+    until_told(app, listeners).await
+}
+
+/// Serves an opened application until SIGTERM or SIGINT.
+pub(crate) async fn until_told(app: App, listeners: Listeners) -> Result<(), StartError> {
+    let stop = told_to_stop()?;
+    let (down, shutdown) = watch::channel(false);
+    let tls = tls_of(app.config())?;
+    app.start_tasks(&shutdown);
+    let public = accept::serve(listeners.public, tls, app.public()?, shutdown.clone());
+    let management = accept::serve(listeners.management, None, app.management(), shutdown.clone());
+    let (public, management) = (tokio::spawn(public), tokio::spawn(management));
+    stop.await;
+    tracing::info!(event = "stopping");
+    // Every receiver is gone only when everything has ended already.
+    let _ = down.send(true);
+    let _ = tokio::join!(public, management);
+    app.issuer().store().close().await;
+    Ok(())
+}
+
+fn tls_of(config: &Config) -> Result<Option<TlsAcceptor>, StartError> {
+    match (&config.server.tls_cert_file, &config.server.tls_key_file) {
+        (Some(certificates), Some(key)) => {
+            let tls = crate::http::tls::load(certificates, key);
+            let tls = tls.map_err(|error| StartError::Refused(format!("TLS cannot be used: {error}")))?;
+            Ok(Some(TlsAcceptor::from(tls)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn told_to_stop() -> Result<impl Future<Output = ()>, StartError> {
+    let listen = |kind| signal(kind).map_err(StartError::io("cannot listen for signals"));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,20 @@
+//! Advances the keys: the next one is always published, retired ones are erased, and nobody needs to be awake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vouchsafe_issuer::Issuer;
+
+const SOONEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(60);
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+pub(super) async fn tick(issuer: Arc<Issuer>) -> Duration {
+    match issuer.advance_keys().await {
+        Ok(due) => due.map_or(LATEST, |due| due.since(issuer.now()).clamp(SOONEST, LATEST)),
+        Err(error) => {
+            tracing::error!(event = "keys_failed", error = &error as &dyn std::error::Error);
+            AFTER_FAILURE
+        }
+    }
+}

@@ -1,1 +1,13 @@
+//! The test application: the real router on a real socket, a movable clock, real SQLite, and the requests that flows
+//! are made of.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails where it is")]
 
+mod app;
+mod client;
+mod clock;
+mod logs;
+
+pub use app::{CLIENT_SECRET, Setup, TestApp, password_of};
+pub use client::{Answer, TestClient, claims_of};
+pub use clock::{START, TestClock};
+pub use logs::captured_logs;

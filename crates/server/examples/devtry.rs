@@ -1,1 +1,0 @@
-fn main(){ let rt=tokio::runtime::Runtime::new().unwrap(); let r=rt.block_on(vouchsafe::dev::run(vouchsafe::dev::DevOptions{data_dir:"/tmp/vdev".into(),listen:None,management_listen:None,json:std::env::args().nth(1).is_some(),environment:vec![]})); println!("{r:?}"); }

@@ -1,0 +1,3 @@
+//! One file a flow, in one binary.
+
+mod refresh;

@@ -1,0 +1,270 @@
+//! One issuer under test: its own database file, copied from a migrated template, and its own sockets.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{OnceCell, watch};
+use vouchsafe::app::App;
+use vouchsafe::config::{Config, Sources};
+use vouchsafe::http::accept;
+use vouchsafe_issuer::{
+    Actor, ApplicationType, ClientDraft, Issuer, Machine, Resource, Role, Rotation, UserDraft,
+};
+use vouchsafe_protocol::{
+    ClientAuthMethod, ClientId, Clock as _, GrantType, ResourceUri, RoleName, ScopeSet, SecretString, Timestamp,
+};
+use vouchsafe_store::Database;
+
+use crate::{TestClient, TestClock};
+
+/// The master key of every test; it guards nothing.
+const MASTER_KEY: &str = "qalIGrHqXEIEGiHZS0pqUK2HW2ygKvAxGnYrBoWXu2s=";
+
+/// The secret of every client that [`TestApp::client`] makes.
+pub const CLIENT_SECRET: &str = "client-secret-of-the-tests-0123456789abcdef";
+
+/// What differs from the usual test application.
+#[derive(Default)]
+pub struct Setup {
+    settings: Vec<(String, String)>,
+    dir: Option<PathBuf>,
+    clock: Option<Arc<TestClock>>,
+    with_tasks: bool,
+}
+
+impl Setup {
+    /// One setting, by its dotted key.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Shares the database and the clock of another application, as a second replica.
+    #[must_use]
+    pub fn beside(mut self, other: &TestApp) -> Self {
+        self.dir = Some(other.folder().to_owned());
+        self.clock = Some(Arc::clone(&other.clock));
+        self
+    }
+
+    /// Runs the tasks of a server too.
+    #[must_use]
+    pub fn with_tasks(mut self) -> Self {
+        self.with_tasks = true;
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> TestApp {
+        TestApp::begin(self).await
+    }
+}
+
+/// A running issuer.
+pub struct TestApp {
+    /// The exact string of the issuer, also the base of every address.
+    pub issuer: String,
+    /// The base of the management addresses.
+    pub management: String,
+    /// Its clock.
+    pub clock: Arc<TestClock>,
+    /// Sends requests.
+    pub http: reqwest::Client,
+    app: App,
+    shutdown: watch::Sender<bool>,
+    // The folder lives as long as its first application.
+    own_dir: Option<TempDir>,
+    shared_dir: PathBuf,
+}
+
+impl TestApp {
+    /// The usual test application: ES256 only, cheap password hashes, tasks by hand.
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    async fn begin(setup: Setup) -> Self {
+        let own_dir = setup.dir.is_none().then(|| tempfile::tempdir().unwrap());
+        let dir = own_dir.as_ref().map_or_else(|| setup.dir.clone().unwrap(), |dir| dir.path().to_owned());
+        if own_dir.is_some() {
+            std::fs::copy(template().await, dir.join("vouchsafe.db")).unwrap();
+        }
+        let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let management = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", public.local_addr().unwrap());
+        let clock = setup.clock.unwrap_or_default();
+        let config = config(&dir, &issuer, setup.settings);
+        let issuer = config.issuer.to_string();
+        let app = App::open(config, machine(&clock)).await.unwrap();
+        let (shutdown, down) = watch::channel(false);
+        let management_url = format!("http://{}", management.local_addr().unwrap());
+        tokio::spawn(accept::serve(public, None, app.public().unwrap(), down.clone()));
+        tokio::spawn(accept::serve(management, None, app.management(), down.clone()));
+        if setup.with_tasks {
+            app.start_tasks(&down);
+        }
+        Self {
+            issuer,
+            management: management_url,
+            clock,
+            http: reqwest::Client::new(),
+            app,
+            shutdown,
+            own_dir,
+            shared_dir: dir,
+        }
+    }
+
+    /// The issuer inside, for what operators do.
+    pub fn inside(&self) -> &Arc<Issuer> {
+        self.app.issuer()
+    }
+
+    /// The folder of the database.
+    pub fn folder(&self) -> &Path {
+        &self.shared_dir
+    }
+
+    /// Who operates in tests.
+    pub fn operator() -> Actor {
+        Actor::Operator { user: "tester".to_owned(), host: "here".to_owned() }
+    }
+
+    /// The present instant of its clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Moves the clock on and does what the tasks would have done by then.
+    pub async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.inside().follow().await.unwrap();
+        self.inside().advance_keys().await.unwrap();
+    }
+
+    /// Makes a resource that knows these scopes.
+    pub async fn resource(&self, uri: &str, scope: &str) -> ResourceUri {
+        self.resource_with(uri, scope, |_| {}).await
+    }
+
+    /// Makes a resource and lets the caller change it first.
+    pub async fn resource_with(&self, uri: &str, scope: &str, change: impl FnOnce(&mut Resource)) -> ResourceUri {
+        let uri = ResourceUri::parse(uri).unwrap();
+        let mut resource = Resource {
+            uri: uri.clone(),
+            scope: ScopeSet::parse(scope).unwrap(),
+            by_role: false,
+            closed: false,
+            server_client_id: None,
+            signing_algorithm: None,
+            access_ttl: None,
+            created_at: self.now(),
+        };
+        change(&mut resource);
+        self.inside().create_resource(&resource, &Self::operator()).await.unwrap();
+        uri
+    }
+
+    /// Makes a role.
+    pub async fn role(&self, name: &str, permissions: &str, includes: &[&str]) {
+        let role = Role {
+            name: RoleName::parse(name).unwrap(),
+            permissions: ScopeSet::parse(permissions).unwrap(),
+            includes: includes.iter().map(|name| RoleName::parse(name).unwrap()).collect(),
+            created_at: self.now(),
+        };
+        self.inside().create_role(&role, &Self::operator()).await.unwrap();
+    }
+
+    /// Makes a confidential client with every grant of this stage and these scopes, authenticating by Basic.
+    pub async fn client(&self, id: &str, scope: &str) -> TestClient<'_> {
+        self.client_with(id, scope, |_| {}).await
+    }
+
+    /// Makes a public client that may refresh and use passwords.
+    pub async fn public_client(&self, id: &str, scope: &str) -> TestClient<'_> {
+        self.client_with(id, scope, |draft| {
+            draft.auth_method = Some(ClientAuthMethod::None);
+            draft.grants = Some(vec![GrantType::Password, GrantType::RefreshToken]);
+            draft.application_type = Some(ApplicationType::Native);
+        })
+        .await
+    }
+
+    /// Makes a client and lets the caller change the draft first.
+    pub async fn client_with(&self, id: &str, scope: &str, change: impl FnOnce(&mut ClientDraft)) -> TestClient<'_> {
+        let mut draft = ClientDraft {
+            auth_method: Some(ClientAuthMethod::ClientSecretBasic),
+            grants: Some(vec![GrantType::ClientCredentials, GrantType::RefreshToken, GrantType::Password]),
+            scope: Some(ScopeSet::parse(scope).unwrap()),
+            rotation: Some(Rotation::Always),
+            ..ClientDraft::default()
+        };
+        change(&mut draft);
+        let method = draft.auth_method.unwrap();
+        let secret = (method != ClientAuthMethod::None).then(|| SecretString::new(CLIENT_SECRET.to_owned()));
+        let id = ClientId::parse(id).unwrap();
+        self.inside().create_client(Some(id.clone()), &draft, secret, &Self::operator()).await.unwrap();
+        TestClient::new(self, id.as_str(), method)
+    }
+
+    /// Makes a person whose password is `password of NAME`.
+    pub async fn user(&self, name: &str, roles: &[&str]) -> String {
+        let draft = UserDraft {
+            username: name.to_owned(),
+            email: None,
+            password: Some(SecretString::new(password_of(name))),
+            roles: roles.iter().map(|role| RoleName::parse(role).unwrap()).collect(),
+        };
+        self.inside().create_user(&draft, &Self::operator()).await.unwrap().subject.to_string()
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        let _ = self.shutdown.send(true);
+        drop(self.own_dir.take());
+    }
+}
+
+/// The password of a person that [`TestApp::user`] made.
+pub fn password_of(name: &str) -> String {
+    format!("password of {name}")
+}
+
+fn machine(clock: &Arc<TestClock>) -> Machine {
+    Machine { clock: Arc::clone(clock) as _, entropy: vouchsafe::machine::real_machine().entropy }
+}
+
+fn config(dir: &Path, issuer: &str, settings: Vec<(String, String)>) -> Config {
+    let preset = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let presets = vec![
+        preset("issuer", issuer),
+        preset("database.url", &format!("sqlite:{}", dir.join("vouchsafe.db").display())),
+        preset("keys.master_key", MASTER_KEY),
+        preset("keys.algorithms", "ES256"),
+        preset("passwords.memory_kib", "64"),
+        preset("passwords.iterations", "1"),
+    ];
+    Config::load(&Sources::new(None, Vec::new(), settings).with_presets(presets)).unwrap()
+}
+
+/// A migrated database without a row, made once.
+async fn template() -> PathBuf {
+    static TEMPLATE: OnceCell<(TempDir, PathBuf)> = OnceCell::const_new();
+    let (_, path) = TEMPLATE
+        .get_or_init(|| async {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("template.db");
+            let database = Database::open(&format!("sqlite:{}", path.display()), true).await.unwrap();
+            vouchsafe_migrations::migrate(database.schema_connection()).await.unwrap();
+            database.close().await;
+            (dir, path)
+        })
+        .await;
+    path.clone()
+}

@@ -1,0 +1,141 @@
+//! A client application in a test, and the answers it gets.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use vouchsafe_protocol::ClientAuthMethod;
+
+use crate::TestApp;
+use crate::app::{CLIENT_SECRET, password_of};
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as text.
+    pub text: String,
+    /// The body as JSON, or null.
+    pub json: Value,
+}
+
+impl Answer {
+    /// Reads a response whole.
+    pub async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status, headers, text, json }
+    }
+
+    /// A string member of the body.
+    pub fn str(&self, member: &str) -> &str {
+        self.json[member].as_str().unwrap_or_else(|| panic!("no {member} in {} {}", self.status, self.text))
+    }
+
+    /// One header, if it is there.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Status, error and reason in one line, such as `400 invalid_grant reused`; `200` for a success.
+    pub fn outcome(&self) -> String {
+        match (self.json["error"].as_str(), self.json["reason"].as_str()) {
+            (Some(error), Some(reason)) => format!("{} {error} {reason}", self.status),
+            _ => self.status.to_string(),
+        }
+    }
+
+    /// The claims of the access token.
+    pub fn claims(&self) -> Value {
+        claims_of(self.str("access_token"))
+    }
+
+    /// The claims of the refresh token.
+    pub fn refresh_claims(&self) -> Value {
+        claims_of(self.str("refresh_token"))
+    }
+}
+
+/// The claims of a JWT, unchecked.
+pub fn claims_of(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+/// A client application.
+#[derive(Clone, Copy)]
+pub struct TestClient<'a> {
+    app: &'a TestApp,
+    /// Its id.
+    pub id: &'static str,
+    method: ClientAuthMethod,
+}
+
+impl<'a> TestClient<'a> {
+    pub(crate) fn new(app: &'a TestApp, id: &str, method: ClientAuthMethod) -> Self {
+        Self { app, id: Box::leak(id.to_owned().into_boxed_str()), method }
+    }
+
+    /// The same client at another replica.
+    pub fn at(self, app: &TestApp) -> TestClient<'_> {
+        TestClient { app, id: self.id, method: self.method }
+    }
+
+    /// Posts a form to a path, authenticated by the client's method.
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let mut fields: Vec<(&str, &str)> = form.to_vec();
+        let mut request = self.app.http.post(format!("{}{path}", self.app.issuer));
+        match self.method {
+            ClientAuthMethod::ClientSecretBasic => {
+                let pair = STANDARD.encode(format!("{}:{CLIENT_SECRET}", self.id));
+                request = request.header("authorization", format!("Basic {pair}"));
+            }
+            ClientAuthMethod::ClientSecretPost => {
+                fields.extend([("client_id", self.id), ("client_secret", CLIENT_SECRET)]);
+            }
+            ClientAuthMethod::None => fields.push(("client_id", self.id)),
+        }
+        Answer::read(request.form(&fields).send().await.unwrap()).await
+    }
+
+    /// Asks for a token.
+    pub async fn token(&self, form: &[(&str, &str)]) -> Answer {
+        self.post("/token", form).await
+    }
+
+    /// Asks for a token for itself.
+    pub async fn credentials(&self) -> Answer {
+        self.token(&[("grant_type", "client_credentials")]).await
+    }
+
+    /// Signs a person in whom [`TestApp::user`] made.
+    pub async fn sign_in(&self, name: &str) -> Answer {
+        let password = password_of(name);
+        self.token(&[("grant_type", "password"), ("username", name), ("password", &password)]).await
+    }
+
+    /// Refreshes.
+    pub async fn refresh(&self, token: &str) -> Answer {
+        self.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    }
+
+    /// Introspects.
+    pub async fn introspect(&self, token: &str) -> Answer {
+        self.post("/introspect", &[("token", token)]).await
+    }
+
+    /// True when introspection says so.
+    pub async fn is_active(&self, token: &str) -> bool {
+        let answer = self.introspect(token).await;
+        answer.json["active"].as_bool().unwrap_or_else(|| panic!("{} {}", answer.status, answer.text))
+    }
+
+    /// Revokes.
+    pub async fn revoke(&self, token: &str) -> Answer {
+        self.post("/revoke", &[("token", token)]).await
+    }
+}

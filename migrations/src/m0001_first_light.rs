@@ -111,7 +111,15 @@ fn machine_tables() -> Vec<TableCreateStatement> {
 
 fn people_tables() -> Vec<TableCreateStatement> {
     vec![
-        table("role", [key("name"), text("permissions"), text("includes"), big("created_at")]),
+        table(
+            "role",
+            [
+                key("name"),
+                text("permissions"),
+                text("includes"),
+                big("created_at"),
+            ],
+        ),
         table(
             "user_account",
             [
@@ -167,9 +175,19 @@ fn token_tables() -> Vec<TableCreateStatement> {
         table("log_head", [key("name"), big("n")]),
         table(
             "revocation_log",
-            [number_key("n"), text("kind"), text("key"), big("not_before"), big("expires"), big("at")],
+            [
+                number_key("n"),
+                text("kind"),
+                text("key"),
+                big("not_before"),
+                big("expires"),
+                big("at"),
+            ],
         ),
-        table("change_log", [number_key("n"), text("kind"), text("key"), big("at")]),
+        table(
+            "change_log",
+            [number_key("n"), text("kind"), text("key"), big("at")],
+        ),
         table(
             "audit",
             [
@@ -190,8 +208,12 @@ fn token_tables() -> Vec<TableCreateStatement> {
 fn indexes() -> Vec<IndexCreateStatement> {
     vec![
         index("client_secret_client", "client_secret", &["client_id"]),
-        index("user_account_name", "user_account", &["name_key"]).unique().to_owned(),
-        index("user_account_skeleton", "user_account", &["name_skeleton"]).unique().to_owned(),
+        index("user_account_name", "user_account", &["name_key"])
+            .unique()
+            .to_owned(),
+        index("user_account_skeleton", "user_account", &["name_skeleton"])
+            .unique()
+            .to_owned(),
         index("user_role_role", "user_role", &["role"]),
         index("refresh_family_subject", "refresh_family", &["subject"]),
         index("refresh_family_client", "refresh_family", &["client_id"]),

@@ -14,7 +14,8 @@ use vouchsafe_issuer::{
     Actor, ApplicationType, ClientDraft, Issuer, Machine, Resource, Role, Rotation, UserDraft,
 };
 use vouchsafe_protocol::{
-    ClientAuthMethod, ClientId, Clock as _, GrantType, ResourceUri, RoleName, ScopeSet, SecretString, Timestamp,
+    ClientAuthMethod, ClientId, Clock as _, GrantType, ResourceUri, RoleName, ScopeSet, SecretString,
+    Timestamp,
 };
 use vouchsafe_store::Database;
 
@@ -89,7 +90,9 @@ impl TestApp {
 
     async fn begin(setup: Setup) -> Self {
         let own_dir = setup.dir.is_none().then(|| tempfile::tempdir().unwrap());
-        let dir = own_dir.as_ref().map_or_else(|| setup.dir.clone().unwrap(), |dir| dir.path().to_owned());
+        let dir = own_dir
+            .as_ref()
+            .map_or_else(|| setup.dir.clone().unwrap(), |dir| dir.path().to_owned());
         if own_dir.is_some() {
             std::fs::copy(template().await, dir.join("vouchsafe.db")).unwrap();
         }
@@ -131,7 +134,10 @@ impl TestApp {
 
     /// Who operates in tests.
     pub fn operator() -> Actor {
-        Actor::Operator { user: "tester".to_owned(), host: "here".to_owned() }
+        Actor::Operator {
+            user: "tester".to_owned(),
+            host: "here".to_owned(),
+        }
     }
 
     /// The present instant of its clock.
@@ -152,7 +158,12 @@ impl TestApp {
     }
 
     /// Makes a resource and lets the caller change it first.
-    pub async fn resource_with(&self, uri: &str, scope: &str, change: impl FnOnce(&mut Resource)) -> ResourceUri {
+    pub async fn resource_with(
+        &self,
+        uri: &str,
+        scope: &str,
+        change: impl FnOnce(&mut Resource),
+    ) -> ResourceUri {
         let uri = ResourceUri::parse(uri).unwrap();
         let mut resource = Resource {
             uri: uri.clone(),
@@ -165,7 +176,10 @@ impl TestApp {
             created_at: self.now(),
         };
         change(&mut resource);
-        self.inside().create_resource(&resource, &Self::operator()).await.unwrap();
+        self.inside()
+            .create_resource(&resource, &Self::operator())
+            .await
+            .unwrap();
         uri
     }
 
@@ -174,7 +188,10 @@ impl TestApp {
         let role = Role {
             name: RoleName::parse(name).unwrap(),
             permissions: ScopeSet::parse(permissions).unwrap(),
-            includes: includes.iter().map(|name| RoleName::parse(name).unwrap()).collect(),
+            includes: includes
+                .iter()
+                .map(|name| RoleName::parse(name).unwrap())
+                .collect(),
             created_at: self.now(),
         };
         self.inside().create_role(&role, &Self::operator()).await.unwrap();
@@ -196,10 +213,19 @@ impl TestApp {
     }
 
     /// Makes a client and lets the caller change the draft first.
-    pub async fn client_with(&self, id: &str, scope: &str, change: impl FnOnce(&mut ClientDraft)) -> TestClient<'_> {
+    pub async fn client_with(
+        &self,
+        id: &str,
+        scope: &str,
+        change: impl FnOnce(&mut ClientDraft),
+    ) -> TestClient<'_> {
         let mut draft = ClientDraft {
             auth_method: Some(ClientAuthMethod::ClientSecretBasic),
-            grants: Some(vec![GrantType::ClientCredentials, GrantType::RefreshToken, GrantType::Password]),
+            grants: Some(vec![
+                GrantType::ClientCredentials,
+                GrantType::RefreshToken,
+                GrantType::Password,
+            ]),
             scope: Some(ScopeSet::parse(scope).unwrap()),
             rotation: Some(Rotation::Always),
             ..ClientDraft::default()
@@ -208,7 +234,10 @@ impl TestApp {
         let method = draft.auth_method.unwrap();
         let secret = (method != ClientAuthMethod::None).then(|| SecretString::new(CLIENT_SECRET.to_owned()));
         let id = ClientId::parse(id).unwrap();
-        self.inside().create_client(Some(id.clone()), &draft, secret, &Self::operator()).await.unwrap();
+        self.inside()
+            .create_client(Some(id.clone()), &draft, secret, &Self::operator())
+            .await
+            .unwrap();
         TestClient::new(self, id.as_str(), method)
     }
 
@@ -220,7 +249,12 @@ impl TestApp {
             password: Some(SecretString::new(password_of(name))),
             roles: roles.iter().map(|role| RoleName::parse(role).unwrap()).collect(),
         };
-        self.inside().create_user(&draft, &Self::operator()).await.unwrap().subject.to_string()
+        self.inside()
+            .create_user(&draft, &Self::operator())
+            .await
+            .unwrap()
+            .subject
+            .to_string()
     }
 }
 
@@ -237,14 +271,20 @@ pub fn password_of(name: &str) -> String {
 }
 
 fn machine(clock: &Arc<TestClock>) -> Machine {
-    Machine { clock: Arc::clone(clock) as _, entropy: vouchsafe::machine::real_machine().entropy }
+    Machine {
+        clock: Arc::clone(clock) as _,
+        entropy: vouchsafe::machine::real_machine().entropy,
+    }
 }
 
 fn config(dir: &Path, issuer: &str, settings: Vec<(String, String)>) -> Config {
     let preset = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let presets = vec![
         preset("issuer", issuer),
-        preset("database.url", &format!("sqlite:{}", dir.join("vouchsafe.db").display())),
+        preset(
+            "database.url",
+            &format!("sqlite:{}", dir.join("vouchsafe.db").display()),
+        ),
         preset("keys.master_key", MASTER_KEY),
         preset("keys.algorithms", "ES256"),
         preset("passwords.memory_kib", "64"),
@@ -260,8 +300,12 @@ async fn template() -> PathBuf {
         .get_or_init(|| async {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("template.db");
-            let database = Database::open(&format!("sqlite:{}", path.display()), true).await.unwrap();
-            vouchsafe_migrations::migrate(database.schema_connection()).await.unwrap();
+            let database = Database::open(&format!("sqlite:{}", path.display()), true)
+                .await
+                .unwrap();
+            vouchsafe_migrations::migrate(database.schema_connection())
+                .await
+                .unwrap();
             database.close().await;
             (dir, path)
         })

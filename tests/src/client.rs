@@ -28,12 +28,19 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, headers, text, json }
+        Self {
+            status,
+            headers,
+            text,
+            json,
+        }
     }
 
     /// A string member of the body.
     pub fn str(&self, member: &str) -> &str {
-        self.json[member].as_str().unwrap_or_else(|| panic!("no {member} in {} {}", self.status, self.text))
+        self.json[member]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {member} in {} {}", self.status, self.text))
     }
 
     /// One header, if it is there.
@@ -77,12 +84,20 @@ pub struct TestClient<'a> {
 
 impl<'a> TestClient<'a> {
     pub(crate) fn new(app: &'a TestApp, id: &str, method: ClientAuthMethod) -> Self {
-        Self { app, id: Box::leak(id.to_owned().into_boxed_str()), method }
+        Self {
+            app,
+            id: Box::leak(id.to_owned().into_boxed_str()),
+            method,
+        }
     }
 
     /// The same client at another replica.
     pub fn at(self, app: &TestApp) -> TestClient<'_> {
-        TestClient { app, id: self.id, method: self.method }
+        TestClient {
+            app,
+            id: self.id,
+            method: self.method,
+        }
     }
 
     /// Posts a form to a path, authenticated by the client's method.
@@ -115,12 +130,18 @@ impl<'a> TestClient<'a> {
     /// Signs a person in whom [`TestApp::user`] made.
     pub async fn sign_in(&self, name: &str) -> Answer {
         let password = password_of(name);
-        self.token(&[("grant_type", "password"), ("username", name), ("password", &password)]).await
+        self.token(&[
+            ("grant_type", "password"),
+            ("username", name),
+            ("password", &password),
+        ])
+        .await
     }
 
     /// Refreshes.
     pub async fn refresh(&self, token: &str) -> Answer {
-        self.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+        self.token(&[("grant_type", "refresh_token"), ("refresh_token", token)])
+            .await
     }
 
     /// Introspects.
@@ -131,7 +152,9 @@ impl<'a> TestClient<'a> {
     /// True when introspection says so.
     pub async fn is_active(&self, token: &str) -> bool {
         let answer = self.introspect(token).await;
-        answer.json["active"].as_bool().unwrap_or_else(|| panic!("{} {}", answer.status, answer.text))
+        answer.json["active"]
+            .as_bool()
+            .unwrap_or_else(|| panic!("{} {}", answer.status, answer.text))
     }
 
     /// Revokes.

@@ -19,7 +19,11 @@ pub struct TestClock {
 impl Default for TestClock {
     #[expect(clippy::disallowed_methods, reason = "this is a clock")]
     fn default() -> Self {
-        Self { now: AtomicI64::new(START), moved: AtomicI64::new(0), started: Instant::now() }
+        Self {
+            now: AtomicI64::new(START),
+            moved: AtomicI64::new(0),
+            started: Instant::now(),
+        }
     }
 }
 
@@ -33,7 +37,8 @@ impl TestClock {
 
     /// Steps back, as a machine's clock may; monotonic time does not.
     pub fn step_back(&self, by: Duration) {
-        self.now.fetch_sub(i64::try_from(by.as_secs()).unwrap_or(0), Ordering::SeqCst);
+        self.now
+            .fetch_sub(i64::try_from(by.as_secs()).unwrap_or(0), Ordering::SeqCst);
     }
 }
 

@@ -1,6 +1,11 @@
 //! The test application: the real router on a real socket, a movable clock, real SQLite, and the requests that flows
 //! are made of.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails where it is")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails where it is"
+)]
 
 mod app;
 mod client;

@@ -33,7 +33,10 @@ static LOG: OnceLock<Kept> = OnceLock::new();
 pub fn captured_logs() -> String {
     let kept = LOG.get_or_init(|| {
         let kept = Kept::default();
-        let log = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(kept.clone());
+        let log = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(kept.clone());
         let _ = log.try_init();
         kept
     });

@@ -26,7 +26,10 @@ impl Target {
 
     /// The audience as a family remembers it: nothing means the issuer.
     pub(crate) fn audience(&self) -> Vec<String> {
-        self.resource().map(|resource| resource.uri.to_string()).into_iter().collect()
+        self.resource()
+            .map(|resource| resource.uri.to_string())
+            .into_iter()
+            .collect()
     }
 }
 
@@ -38,12 +41,16 @@ impl Issuer {
             [only] => Some(only),
             _ => None,
         };
-        let Some(uri) = asked.or(only) else { return Ok(Target::Issuer) };
+        let Some(uri) = asked.or(only) else {
+            return Ok(Target::Issuer);
+        };
         if uri.as_str() == self.config.issuer.as_str() {
             return Ok(Target::Issuer);
         }
         let catalog = self.catalog.load();
-        let resource = catalog.resource(uri.as_str()).ok_or(refused(Reason::UnknownResource))?;
+        let resource = catalog
+            .resource(uri.as_str())
+            .ok_or(refused(Reason::UnknownResource))?;
         if !client.resources.contains(uri) {
             return Err(refused(Reason::ResourceNotAllowed));
         }
@@ -57,7 +64,12 @@ impl Issuer {
             Target::Resource(resource) => is_oidc_scope(scope) || resource.scope.contains(scope),
             Target::Issuer => is_oidc_scope(scope) || !catalog.belongs_to_a_resource(scope),
         };
-        client.scope.iter().filter(|scope| here(scope.as_str())).cloned().collect()
+        client
+            .scope
+            .iter()
+            .filter(|scope| here(scope.as_str()))
+            .cloned()
+            .collect()
     }
 
     /// The scopes a client gets for itself: those of OpenID Connect that need a person are not among them.
@@ -68,7 +80,12 @@ impl Issuer {
         asked: Option<&ScopeSet>,
     ) -> Result<ScopeSet, Error> {
         let needs_a_person = |scope: &str| [OPENID, OFFLINE_ACCESS].contains(&scope);
-        let held = self.held(client, target).iter().filter(|scope| !needs_a_person(scope.as_str())).cloned().collect();
+        let held = self
+            .held(client, target)
+            .iter()
+            .filter(|scope| !needs_a_person(scope.as_str()))
+            .cloned()
+            .collect();
         granted(held, asked)
     }
 
@@ -83,12 +100,20 @@ impl Issuer {
     }
 
     /// The audience of a family, as it stands now; none when the resource is gone or no longer the client's.
-    pub(crate) fn granted_target(&self, catalog: &Catalog, client: &Client, audience: &[String]) -> Option<Target> {
+    pub(crate) fn granted_target(
+        &self,
+        catalog: &Catalog,
+        client: &Client,
+        audience: &[String],
+    ) -> Option<Target> {
         match audience {
             [] => Some(Target::Issuer),
             [uri] => {
                 let resource = catalog.resource(uri)?;
-                client.resources.contains(&resource.uri).then(|| Target::Resource(Arc::clone(resource)))
+                client
+                    .resources
+                    .contains(&resource.uri)
+                    .then(|| Target::Resource(Arc::clone(resource)))
             }
             _ => None,
         }
@@ -112,5 +137,9 @@ pub(crate) fn narrow(scope: &ScopeSet, target: &Target, authority: &Authority) -
         return scope.clone();
     }
     let permitted = |scope: &str| is_oidc_scope(scope) || authority.permissions.contains(scope);
-    scope.iter().filter(|scope| permitted(scope.as_str())).cloned().collect()
+    scope
+        .iter()
+        .filter(|scope| permitted(scope.as_str()))
+        .cloned()
+        .collect()
 }

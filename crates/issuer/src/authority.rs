@@ -25,7 +25,10 @@ pub(crate) struct Authority {
 impl Catalog {
     fn new(resources: Vec<Resource>, roles: Vec<Role>) -> Self {
         Self {
-            resources: resources.into_iter().map(|resource| (resource.uri.to_string(), Arc::new(resource))).collect(),
+            resources: resources
+                .into_iter()
+                .map(|resource| (resource.uri.to_string(), Arc::new(resource)))
+                .collect(),
             roles: roles.into_iter().map(|role| (role.name.clone(), role)).collect(),
         }
     }
@@ -36,7 +39,9 @@ impl Catalog {
 
     /// True when some resource knows this scope.
     pub(crate) fn belongs_to_a_resource(&self, scope: &str) -> bool {
-        self.resources.values().any(|resource| resource.scope.contains(scope))
+        self.resources
+            .values()
+            .any(|resource| resource.scope.contains(scope))
     }
 
     pub(crate) fn has_role(&self, name: &RoleName) -> bool {
@@ -49,13 +54,18 @@ impl Catalog {
         let mut waiting: Vec<&RoleName> = direct.iter().collect();
         let mut permissions = ScopeSet::empty();
         while let Some(name) = waiting.pop() {
-            let Some(role) = self.roles.get(name) else { continue };
+            let Some(role) = self.roles.get(name) else {
+                continue;
+            };
             if reached.insert(role.name.clone()) {
                 permissions = permissions.union(&role.permissions);
                 waiting.extend(&role.includes);
             }
         }
-        Authority { roles: reached.into_iter().collect(), permissions }
+        Authority {
+            roles: reached.into_iter().collect(),
+            permissions,
+        }
     }
 }
 
@@ -86,7 +96,10 @@ mod tests {
         Role {
             name: RoleName::parse(name).unwrap(),
             permissions: ScopeSet::parse(permissions).unwrap(),
-            includes: includes.iter().map(|name| RoleName::parse(name).unwrap()).collect(),
+            includes: includes
+                .iter()
+                .map(|name| RoleName::parse(name).unwrap())
+                .collect(),
             created_at: Timestamp::from_unix(0),
         }
     }
@@ -99,7 +112,12 @@ mod tests {
             role("viewer", "items:read", &["admin"]),
         ];
         let catalog = Catalog::new(Vec::new(), roles);
-        let names = |names: &[&str]| names.iter().map(|name| RoleName::parse(name).unwrap()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| RoleName::parse(name).unwrap())
+                .collect::<Vec<_>>()
+        };
         let admin = catalog.authority(&names(&["admin"]));
         assert_eq!(admin.roles, names(&["admin", "editor", "viewer"]));
         assert!(admin.permissions.contains("items:read") && admin.permissions.contains("items:delete"));

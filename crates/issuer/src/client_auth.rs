@@ -78,7 +78,10 @@ impl Issuer {
         }
         if client.is_none() {
             // The same MAC for nobody.
-            std::hint::black_box(ring.secret_hash(now).map(|key| key.mac(secret.expose().as_bytes())));
+            std::hint::black_box(
+                ring.secret_hash(now)
+                    .map(|key| key.mac(secret.expose().as_bytes())),
+            );
         }
         bool::from(proven)
     }

@@ -18,7 +18,12 @@ pub(crate) struct ClientCache(Cache<String, Option<Arc<Client>>>);
 
 impl ClientCache {
     pub(crate) fn new() -> Self {
-        Self(Cache::builder().max_capacity(CAPACITY).time_to_live(LONGEST).build())
+        Self(
+            Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(LONGEST)
+                .build(),
+        )
     }
 
     pub(crate) fn forget(&self, id: &str) {

@@ -18,6 +18,9 @@ pub enum Error {
     /// A key could not be used.
     #[error("the keys failed")]
     Keys(#[from] KeysError),
+    /// The keys are sealed under another master key than this process has.
+    #[error("the keys are sealed under another master key; restart with that one")]
+    OtherMasterKey,
     /// No key may sign now.
     #[error("no key may sign now")]
     NoSigningKey,
@@ -51,7 +54,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => *refusal,
             Self::Store(StoreError::Busy) | Self::Busy => unavailable(Reason::Busy),
-            Self::Store(StoreError::Corrupt { .. }) | Self::Keys(_) | Self::Internal(_) => {
+            Self::Store(StoreError::Corrupt { .. }) | Self::Keys(_) | Self::OtherMasterKey | Self::Internal(_) => {
                 Refusal::new(ErrorCode::ServerError, Reason::Internal)
             }
             Self::Store(_) => unavailable(Reason::StoreUnavailable),

@@ -2,11 +2,11 @@
 
 use vouchsafe_jose::UnverifiedJws;
 use vouchsafe_protocol::{
-    AccessTokenClaims, ErrorCode, Reason, RefreshTokenClaims, SecretString, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN,
-    Timestamp,
+    AccessTokenClaims, ErrorCode, Reason, RefreshTokenClaims, SecretString, TYP_ACCESS_TOKEN,
+    TYP_REFRESH_TOKEN, Timestamp,
 };
 use vouchsafe_store::Family;
-use vouchsafe_verifier::{ExpectedAudience, KeySource, UnverifiedToken, Verifier, VerifiedToken};
+use vouchsafe_verifier::{ExpectedAudience, KeySource, UnverifiedToken, VerifiedToken, Verifier};
 
 use crate::{Authenticated, Error, Issuer};
 
@@ -40,11 +40,20 @@ impl Issuer {
     ///
     /// # Errors
     /// `invalid_client` for a public client; [`Error::StaleView`] rather than an answer that may be wrong; the store's.
-    pub async fn introspect(&self, caller: &Authenticated, token: &SecretString) -> Result<Introspection, Error> {
+    pub async fn introspect(
+        &self,
+        caller: &Authenticated,
+        token: &SecretString,
+    ) -> Result<Introspection, Error> {
         if !caller.is_confidential() {
-            return Err(Error::refused(ErrorCode::InvalidClient, Reason::PublicClientNotAllowed));
+            return Err(Error::refused(
+                ErrorCode::InvalidClient,
+                Reason::PublicClientNotAllowed,
+            ));
         }
-        let Ok(jws) = UnverifiedJws::parse(token.expose()) else { return Ok(Introspection::Inactive) };
+        let Ok(jws) = UnverifiedJws::parse(token.expose()) else {
+            return Ok(Introspection::Inactive);
+        };
         if jws.has_typ(TYP_ACCESS_TOKEN) {
             self.introspect_access(caller, token.expose()).await
         } else if jws.has_typ(TYP_REFRESH_TOKEN) {
@@ -63,14 +72,18 @@ impl Issuer {
         if claims.client_id != caller.id && !self.serves(caller, claims) {
             return Ok(Introspection::Inactive);
         }
-        Ok(Introspection::Active(Box::new(ActiveToken::Access(claims.clone()))))
+        Ok(Introspection::Active(Box::new(ActiveToken::Access(
+            claims.clone(),
+        ))))
     }
 
     /// True when the caller is the resource server of the token's audience.
     fn serves(&self, caller: &Authenticated, claims: &AccessTokenClaims) -> bool {
         let catalog = self.catalog.load();
         claims.aud.iter().any(|audience| {
-            let server = catalog.resource(audience).and_then(|resource| resource.server_client_id.as_ref());
+            let server = catalog
+                .resource(audience)
+                .and_then(|resource| resource.server_client_id.as_ref());
             server == Some(&caller.id)
         })
     }
@@ -86,12 +99,18 @@ impl Issuer {
         let verifier = Verifier::new(self.config.issuer.as_str(), ExpectedAudience::AnyAudienceOfIssuer)
             .with_leeway(std::time::Duration::ZERO)
             .with_max_lifetime(crate::LONGEST_ACCESS_TTL);
-        let keys = RingKeys { ring: &self.keys.load(), now };
+        let keys = RingKeys {
+            ring: &self.keys.load(),
+            now,
+        };
         verifier.check(&token, &keys, revoked, now).ok()
     }
 
     async fn introspect_refresh(&self, caller: &Authenticated, token: &str) -> Result<Introspection, Error> {
-        let Some(claims) = self.read_refresh_token(token).filter(|claims| claims.client_id == caller.id) else {
+        let Some(claims) = self
+            .read_refresh_token(token)
+            .filter(|claims| claims.client_id == caller.id)
+        else {
             return Ok(Introspection::Inactive);
         };
         let now = self.now();

@@ -32,7 +32,11 @@ impl Issuer {
     #[must_use]
     pub fn can_sign(&self) -> bool {
         let (ring, now) = (self.keys.load(), self.now());
-        self.config.key_policy.algorithms.iter().all(|algorithm| ring.signer(*algorithm, now).is_some())
+        self.config
+            .key_policy
+            .algorithms
+            .iter()
+            .all(|algorithm| ring.signer(*algorithm, now).is_some())
     }
 
     /// Reads every key, and the version that guards a change of them.
@@ -45,7 +49,12 @@ impl Issuer {
     /// Takes the keys of the store into use.
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
         let (records, _) = self.read_keys().await?;
-        self.keys.store(Arc::new(KeyRing::open(&records, &self.master, &self.config.key_policy, self.now())?));
+        self.keys.store(Arc::new(KeyRing::open(
+            &records,
+            &self.master,
+            &self.config.key_policy,
+            self.now(),
+        )?));
         Ok(())
     }
 
@@ -57,13 +66,19 @@ impl Issuer {
         for _ in 0..TRIES {
             let now = self.now();
             let (records, version) = self.read_keys().await?;
+            self.must_be_ours(&records)?;
             let steps = vouchsafe_keys::plan(&records, &self.config.key_policy, now);
             if steps.is_empty() {
                 self.reload_keys().await?;
                 return Ok(vouchsafe_keys::next_due(&records, &self.config.key_policy, now));
             }
-            let audit = Remark::new(Event::KeysAdvanced, &Actor::System, now).with("steps", steps.len()).entry();
-            match self.commit_steps((records, version), &steps, WithSteps::default(), &audit).await {
+            let audit = Remark::new(Event::KeysAdvanced, &Actor::System, now)
+                .with("steps", steps.len())
+                .entry();
+            match self
+                .commit_steps((records, version), &steps, WithSteps::default(), &audit)
+                .await
+            {
                 Ok(_) => announce(&audit),
                 Err(Error::Store(StoreError::Stale { .. })) => {}
                 Err(error) => return Err(error),
@@ -85,11 +100,14 @@ impl Issuer {
         for step in steps {
             let generated = self.generate_for(step).await?;
             let kid = generated.as_ref().map(|key| key.kid.clone());
-            vouchsafe_keys::apply(&mut records, step, generated).map_err(|_| Error::Internal("a key plan misfits"))?;
+            vouchsafe_keys::apply(&mut records, step, generated)
+                .map_err(|_| Error::Internal("a key plan misfits"))?;
             changes.push(match step {
                 Step::Generate { .. } => {
                     let made = records.iter().find(|record| Some(&record.kid) == kid.as_ref());
-                    KeyChange::Insert(key_rows::row(made.ok_or(Error::Internal("a new key is missing"))?))
+                    KeyChange::Insert(key_rows::row(
+                        made.ok_or(Error::Internal("a new key is missing"))?,
+                    ))
                 }
                 Step::SetActivation { kid, at } => KeyChange::Activate(kid.clone(), *at),
                 Step::SetDeactivation { kid, at } => KeyChange::Deactivate(kid.clone(), *at),
@@ -97,16 +115,37 @@ impl Issuer {
                 Step::Destroy { kid } => KeyChange::Destroy(kid.clone()),
             });
         }
-        let ended = self.store.change_keys(version, &changes, with.revocation, with.ended_mac, audit).await?;
+        let ended = self
+            .store
+            .change_keys(version, &changes, with.revocation, with.ended_mac, audit)
+            .await?;
         self.follow().await?;
         Ok(ended)
     }
 
+    /// A process whose master key was replaced makes no key that the next start could not open.
+    pub(crate) fn must_be_ours(&self, records: &[KeyRecord]) -> Result<(), Error> {
+        let master = self.master.id();
+        let mut sealed = records.iter().filter_map(|record| record.sealed.as_ref());
+        match sealed.find(|sealed| sealed.master_id != master) {
+            Some(_) => Err(Error::OtherMasterKey),
+            None => Ok(()),
+        }
+    }
+
     async fn generate_for(&self, step: &Step) -> Result<Option<GeneratedKey>, Error> {
-        let Step::Generate { algorithm, purpose, .. } = *step else { return Ok(None) };
+        let Step::Generate {
+            algorithm, purpose, ..
+        } = *step
+        else {
+            return Ok(None);
+        };
         let master = Arc::clone(&self.master);
         // RSA takes up to a tenth of a second, too long for the runtime's threads.
-        let made = tokio::task::spawn_blocking(move || vouchsafe_keys::generate(algorithm, purpose, &master)).await;
-        Ok(Some(made.map_err(|_| Error::Internal("the making of a key was cut off"))??))
+        let made =
+            tokio::task::spawn_blocking(move || vouchsafe_keys::generate(algorithm, purpose, &master)).await;
+        Ok(Some(made.map_err(|_| {
+            Error::Internal("the making of a key was cut off")
+        })??))
     }
 }

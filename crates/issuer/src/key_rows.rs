@@ -5,10 +5,16 @@ use vouchsafe_store::{KeyRow, StoreError};
 
 /// Reads a row.
 pub(crate) fn record(row: KeyRow) -> Result<KeyRecord, StoreError> {
-    let corrupt =
-        |column| StoreError::Corrupt { table: "issuer_key", column, id: row.kid.to_string() };
+    let corrupt = |column| StoreError::Corrupt {
+        table: "issuer_key",
+        column,
+        id: row.kid.to_string(),
+    };
     let sealed = match (row.sealed.clone(), row.sealed_by.clone()) {
-        (Some(bytes), Some(master_id)) => Some(SealedKey { master_id, nonce_and_ciphertext: bytes }),
+        (Some(bytes), Some(master_id)) => Some(SealedKey {
+            master_id,
+            nonce_and_ciphertext: bytes,
+        }),
         (None, None) => None,
         _ => return Err(corrupt("sealed")),
     };
@@ -33,8 +39,14 @@ pub(crate) fn row(record: &KeyRecord) -> KeyRow {
         algorithm: record.algorithm.as_str().to_owned(),
         purpose: record.purpose.as_str().to_owned(),
         // A public JWK is a flat object of strings, which always serialises.
-        public_jwk: record.public_jwk.as_ref().and_then(|jwk| serde_json::to_string(jwk).ok()),
-        sealed: record.sealed.as_ref().map(|sealed| sealed.nonce_and_ciphertext.clone()),
+        public_jwk: record
+            .public_jwk
+            .as_ref()
+            .and_then(|jwk| serde_json::to_string(jwk).ok()),
+        sealed: record
+            .sealed
+            .as_ref()
+            .map(|sealed| sealed.nonce_and_ciphertext.clone()),
         sealed_by: record.sealed.as_ref().map(|sealed| sealed.master_id.clone()),
         published_at: record.published_at,
         activates_at: record.activates_at,

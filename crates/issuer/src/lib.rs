@@ -39,4 +39,6 @@ pub use names::{AccountName, BadName};
 pub use password::{HashError, PasswordHasher};
 pub use token::TokenGrant;
 pub use vouchsafe_keys::{Jwks, KeyPolicy, MasterKey};
-pub use vouchsafe_store::{ApplicationType, Client, Family, FamilySummary, Resource, Role, Rotation, Store, StoreError, User};
+pub use vouchsafe_store::{
+    ApplicationType, Client, Family, FamilySummary, Resource, Role, Rotation, Store, StoreError, User,
+};

@@ -36,7 +36,10 @@ impl SignInLimits {
 
     async fn wait(&self, key: &str) -> Result<OwnedSemaphorePermit, Error> {
         let places = self.0.get_with_by_ref(key, || Arc::new(Semaphore::new(AT_ONCE)));
-        places.acquire_owned().await.map_err(|_| Error::Internal("sign-in places are closed"))
+        places
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::Internal("sign-in places are closed"))
     }
 }
 
@@ -61,19 +64,30 @@ impl Issuer {
         let key = lookup_key(username);
         let _place = self.sign_ins.wait(&key).await?;
         let candidate = self.store.login_candidate(&key).await?;
-        let counted = self.store.count_attempt(&key, self.now(), FREE_FAILURES, LONGEST_PAUSE).await?;
-        let hash = candidate.as_ref().and_then(|candidate| candidate.password_hash.as_ref());
+        let counted = self
+            .store
+            .count_attempt(&key, self.now(), FREE_FAILURES, LONGEST_PAUSE)
+            .await?;
+        let hash = candidate
+            .as_ref()
+            .and_then(|candidate| candidate.password_hash.as_ref());
         let checked = self.hasher.check(password, hash, self.entropy()).await?;
         match candidate {
             Some(candidate) if checked.matches && counted && !candidate.locked => {
-                let password_hash = candidate.password_hash.ok_or(Error::Internal("a password without a hash"))?;
+                let password_hash = candidate
+                    .password_hash
+                    .ok_or(Error::Internal("a password without a hash"))?;
                 self.store.clear_attempts(&candidate.subject).await?;
                 let password_hash = if checked.outdated {
-                    self.raise_cost(&candidate.subject, password, password_hash).await?
+                    self.raise_cost(&candidate.subject, password, password_hash)
+                        .await?
                 } else {
                     password_hash
                 };
-                Ok(SignedIn { subject: candidate.subject, password_hash })
+                Ok(SignedIn {
+                    subject: candidate.subject,
+                    password_hash,
+                })
             }
             _ => {
                 tracing::info!(event = "sign_in_failed", counted);

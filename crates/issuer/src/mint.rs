@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use vouchsafe_protocol::{AccessTokenClaims, Audience, Jti, ScopeSet, SigningAlgorithm, TYP_ACCESS_TOKEN, Timestamp};
+use vouchsafe_protocol::{ErrorCode, Reason, 
+    AccessTokenClaims, Audience, Jti, ScopeSet, SigningAlgorithm, TYP_ACCESS_TOKEN, Timestamp,
+};
 use vouchsafe_store::{Client, Family};
 
 use crate::audience::Target;
 use crate::authority::Authority;
-use crate::{Error, Issuer};
+use crate::{Error, Issuer, LONGEST_ACCESS_TTL};
 
 /// The person an access token speaks for.
 #[derive(Clone, Copy)]
@@ -38,9 +40,10 @@ pub(crate) struct RefreshLife {
 }
 
 impl Issuer {
-    pub(crate) fn mint_access(&self, spec: &AccessSpec<'_>) -> Result<Minted, Error> {
+    /// Signs an access token. A view of revocations beyond its lease signs nothing (K10).
+    pub(crate) async fn mint_access(&self, spec: &AccessSpec<'_>) -> Result<Minted, Error> {
         let subject = spec.person.map(|person| person.family.subject.as_str());
-        let issued = self.issue_instant(subject, spec.client, spec.now);
+        let issued = self.issue_instant(spec, subject).await?;
         let expires = self.access_end(spec, issued);
         let family = spec.person.map(|person| person.family);
         let claims = AccessTokenClaims {
@@ -59,37 +62,73 @@ impl Issuer {
             auth_time: family.map(|family| family.auth_time),
             acr: family.and_then(|family| family.acr.clone()),
             amr: family.map(|family| family.amr.clone()),
-            roles: spec.person.map(|person| person.authority.roles.iter().map(ToString::to_string).collect()),
+            roles: spec
+                .person
+                .map(|person| person.authority.roles.iter().map(ToString::to_string).collect()),
         };
         let ring = self.keys.load();
-        let signer = ring.signer(self.algorithm_of(spec), spec.now).ok_or(Error::NoSigningKey)?;
+        let signer = ring
+            .signer(self.algorithm_of(spec), spec.now)
+            .ok_or(Error::NoSigningKey)?;
         let token = signer.sign(TYP_ACCESS_TOKEN, &claims)?;
-        Ok(Minted { token, expires_in: expires.since(spec.now) })
+        Ok(Minted {
+            token,
+            expires_in: expires.since(spec.now),
+        })
     }
 
-    /// Now, or the second after a revocation that covers this one: a token is never born dead.
-    fn issue_instant(&self, subject: Option<&str>, client: &Client, now: Timestamp) -> Timestamp {
-        let earliest = self.view.revoked().earliest_iat(subject, client.id.as_str());
-        earliest.map_or(now, |earliest| earliest.max(now))
+    /// Now, or the second after a revocation that covers this one, so that a token is not born dead. Whom such a
+    /// revocation covers is looked up again: what it ended must not slip past it.
+    async fn issue_instant(&self, spec: &AccessSpec<'_>, subject: Option<&str>) -> Result<Timestamp, Error> {
+        let earliest = self.revoked().await?.earliest_iat(subject, spec.client.id.as_str());
+        let Some(later) = earliest.filter(|earliest| *earliest > spec.now) else { return Ok(spec.now) };
+        let client = self.store.client(&spec.client.id).await?;
+        if client.is_none_or(|client| client.disabled_at.is_some()) {
+            return Err(Error::refused(ErrorCode::InvalidClient, Reason::BadCredentials));
+        }
+        if let Some(person) = spec.person {
+            let family = self.store.family(&person.family.id).await?;
+            if family.is_none_or(|family| family.ended.is_some()) {
+                return Err(Error::refused(ErrorCode::InvalidGrant, Reason::Revoked));
+            }
+        }
+        Ok(later)
     }
 
     /// The shorter of what client and resource say, never beyond the maximum nor beyond the family's end.
     fn access_end(&self, spec: &AccessSpec<'_>, issued: Timestamp) -> Timestamp {
-        let own = [spec.client.access_ttl, spec.target.resource().and_then(|resource| resource.access_ttl)];
-        let shortest = own.into_iter().flatten().filter_map(|ttl| u64::try_from(ttl).ok()).min();
-        let ttl = shortest.map_or(self.config.access_ttl, Duration::from_secs).min(self.config.max_access_ttl);
+        let own = [
+            spec.client.access_ttl,
+            spec.target.resource().and_then(|resource| resource.access_ttl),
+        ];
+        let shortest = own
+            .into_iter()
+            .flatten()
+            .filter_map(|ttl| u64::try_from(ttl).ok())
+            .min();
+        let ttl = shortest
+            .map_or(self.config.access_ttl, Duration::from_secs)
+            .min(self.config.max_access_ttl)
+            .min(LONGEST_ACCESS_TTL);
         let end = issued.plus(ttl);
-        spec.person.map_or(end, |person| end.min(person.family.absolute_expires_at))
+        spec.person
+            .map_or(end, |person| end.min(person.family.absolute_expires_at))
     }
 
     fn algorithm_of(&self, spec: &AccessSpec<'_>) -> SigningAlgorithm {
-        let of_resource = spec.target.resource().and_then(|resource| resource.signing_algorithm);
-        of_resource.or(spec.client.signing_algorithm).unwrap_or(self.config.default_algorithm)
+        let of_resource = spec
+            .target
+            .resource()
+            .and_then(|resource| resource.signing_algorithm);
+        of_resource
+            .or(spec.client.signing_algorithm)
+            .unwrap_or(self.config.default_algorithm)
     }
 
     pub(crate) fn refresh_life(&self, client: &Client) -> RefreshLife {
         let own = |ttl: Option<i64>, limit: Duration| {
-            ttl.and_then(|ttl| u64::try_from(ttl).ok()).map_or(limit, |ttl| Duration::from_secs(ttl).min(limit))
+            ttl.and_then(|ttl| u64::try_from(ttl).ok())
+                .map_or(limit, |ttl| Duration::from_secs(ttl).min(limit))
         };
         RefreshLife {
             idle: own(client.refresh_idle_ttl, self.config.refresh_idle_ttl),

@@ -35,7 +35,11 @@ impl AccountName {
             return Err(BadName);
         }
         let skeleton = skeleton(&key).collect::<String>().to_lowercase();
-        Ok(Self { shown: chosen.nfc().collect(), skeleton, key })
+        Ok(Self {
+            shown: chosen.nfc().collect(),
+            skeleton,
+            key,
+        })
     }
 }
 
@@ -63,7 +67,17 @@ mod tests {
 
     #[test]
     fn bad_names_are_refused() {
-        for bad in ["", " ", "a b", "a\u{0}", "a\u{202e}b", ".a", "a\nb", "a\u{200d}b", &"x".repeat(65)] {
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "a\u{0}",
+            "a\u{202e}b",
+            ".a",
+            "a\nb",
+            "a\u{200d}b",
+            &"x".repeat(65),
+        ] {
             assert_eq!(AccountName::parse(bad), Err(BadName), "{bad:?}");
         }
     }

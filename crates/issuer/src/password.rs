@@ -60,7 +60,11 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`HashError`].
-    pub async fn hash(&self, password: &SecretString, entropy: &dyn Entropy) -> Result<SecretString, HashError> {
+    pub async fn hash(
+        &self,
+        password: &SecretString,
+        entropy: &dyn Entropy,
+    ) -> Result<SecretString, HashError> {
         if !(SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&password.expose().len()) {
             return Err(HashError::BadLength);
         }
@@ -69,7 +73,8 @@ impl PasswordHasher {
         let (argon2, password) = (self.argon2()?, password.clone());
         self.run(move || {
             let hash = argon2.hash_password_with_salt(password.expose().as_bytes(), &salt);
-            hash.map(|hash| SecretString::new(hash.to_string())).map_err(|_| HashError::Unusable)
+            hash.map(|hash| SecretString::new(hash.to_string()))
+                .map_err(|_| HashError::Unusable)
         })
         .await?
     }
@@ -91,11 +96,18 @@ impl PasswordHasher {
         let params = argon2.params().clone();
         self.run(move || {
             let parsed = PasswordHash::new(phc.expose()).map_err(|_| HashError::Unusable)?;
-            let outdated = Params::try_from(&parsed).is_ok_and(|made_at| made_at.m_cost() != params.m_cost()
-                || made_at.t_cost() != params.t_cost()
-                || made_at.p_cost() != params.p_cost());
-            let matches = argon2.verify_password(password.expose().as_bytes(), &parsed).is_ok();
-            Ok(Checked { matches: matches && !stand_in, outdated })
+            let outdated = Params::try_from(&parsed).is_ok_and(|made_at| {
+                made_at.m_cost() != params.m_cost()
+                    || made_at.t_cost() != params.t_cost()
+                    || made_at.p_cost() != params.p_cost()
+            });
+            let matches = argon2
+                .verify_password(password.expose().as_bytes(), &parsed)
+                .is_ok();
+            Ok(Checked {
+                matches: matches && !stand_in,
+                outdated,
+            })
         })
         .await?
     }
@@ -121,15 +133,25 @@ impl PasswordHasher {
     fn argon2(&self) -> Result<Argon2<'static>, HashError> {
         let cost = self.cost;
         let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, Some(OUTPUT));
-        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(|_| HashError::Unusable)?))
+        Ok(Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            params.map_err(|_| HashError::Unusable)?,
+        ))
     }
 
     /// Runs one hash off the runtime; the permit goes with it, so that a caller who leaves frees nothing early.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, HashError> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
         let _place: SemaphorePermit<'_> = self.queue.try_acquire().map_err(|error| match error {
             TryAcquireError::NoPermits | TryAcquireError::Closed => HashError::Busy,
         })?;
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| HashError::Busy)?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| HashError::Busy)?;
         tokio::task::spawn_blocking(move || {
             let done = work();
             drop(permit);

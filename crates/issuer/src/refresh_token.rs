@@ -11,7 +11,9 @@ impl Issuer {
     /// The key that new refresh tokens are made with.
     pub(crate) fn active_mac_kid(&self) -> Result<Kid, Error> {
         let ring = self.keys.load();
-        ring.refresh_mac(self.now()).map(|key| key.kid().clone()).ok_or(Error::NoSigningKey)
+        ring.refresh_mac(self.now())
+            .map(|key| key.kid().clone())
+            .ok_or(Error::NoSigningKey)
     }
 
     /// Writes the live token of a family; what is written follows from the row alone.

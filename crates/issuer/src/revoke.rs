@@ -18,7 +18,9 @@ impl Issuer {
     /// # Errors
     /// `invalid_grant` for a token that was issued to another client (RFC 7009 2.1); the store's, never swallowed.
     pub async fn revoke(&self, caller: &Authenticated, token: &SecretString) -> Result<(), Error> {
-        let Ok(jws) = UnverifiedJws::parse(token.expose()) else { return Ok(()) };
+        let Ok(jws) = UnverifiedJws::parse(token.expose()) else {
+            return Ok(());
+        };
         if jws.has_typ(TYP_ACCESS_TOKEN) {
             self.revoke_access(caller, token.expose()).await
         } else if jws.has_typ(TYP_REFRESH_TOKEN) {
@@ -30,7 +32,9 @@ impl Issuer {
 
     async fn revoke_access(&self, caller: &Authenticated, token: &str) -> Result<(), Error> {
         let now = self.now();
-        let Some(verified) = self.verify_access(token, &RevocationIndex::new(), now) else { return Ok(()) };
+        let Some(verified) = self.verify_access(token, &RevocationIndex::new(), now) else {
+            return Ok(());
+        };
         let claims = verified.claims();
         owned(caller, &claims.client_id)?;
         let audit = Remark::new(Event::AccessTokenRevoked, &Actor::Client(caller.id.clone()), now)
@@ -44,10 +48,14 @@ impl Issuer {
     }
 
     async fn revoke_refresh(&self, caller: &Authenticated, token: &str) -> Result<(), Error> {
-        let Some(claims) = self.read_refresh_token(token) else { return Ok(()) };
+        let Some(claims) = self.read_refresh_token(token) else {
+            return Ok(());
+        };
         owned(caller, &claims.client_id)?;
         let actor = Actor::Client(caller.id.clone());
-        self.end_family(&claims.sid, RevokeReason::Revoked, &actor, Some(&caller.id)).await.map(drop)
+        self.end_family(&claims.sid, RevokeReason::Revoked, &actor, Some(&caller.id))
+            .await
+            .map(drop)
     }
 
     /// Ends a family and its access tokens; says whether it was alive.
@@ -59,12 +67,17 @@ impl Issuer {
         client_id: Option<&vouchsafe_protocol::ClientId>,
     ) -> Result<bool, Error> {
         let now = self.now();
-        let mut audit = Remark::new(Event::FamilyRevoked, actor, now).family(sid).with("reason", reason.as_str());
+        let mut audit = Remark::new(Event::FamilyRevoked, actor, now)
+            .family(sid)
+            .with("reason", reason.as_str());
         if let Some(client_id) = client_id {
             audit = audit.client(client_id);
         }
         let audit = audit.entry();
-        let ended = self.store.revoke_family(sid, reason, &self.session_revocation(sid, now), &audit).await?;
+        let ended = self
+            .store
+            .revoke_family(sid, reason, &self.session_revocation(sid, now), &audit)
+            .await?;
         if ended {
             announce(&audit);
         }
@@ -80,7 +93,13 @@ impl Issuer {
     /// A log entry that lives until nothing it covers can.
     pub(crate) fn revocation(&self, kind: RevocationKind, key: &str, now: Timestamp) -> NewRevocation {
         let expires = now.plus(LONGEST_ACCESS_TTL).plus(SKEW);
-        NewRevocation { kind, key: key.to_owned(), not_before: now, expires, at: now }
+        NewRevocation {
+            kind,
+            key: key.to_owned(),
+            not_before: now,
+            expires,
+            at: now,
+        }
     }
 }
 

@@ -35,17 +35,32 @@ impl Issuer {
     /// A refusal of RFC 6749 5.2 or RFC 8707 2; the store's.
     pub async fn token(&self, client: &Authenticated, request: &TokenRequest) -> Result<TokenGrant, Error> {
         if !client.grants.contains(&request.grant_type()) {
-            return Err(Error::refused(ErrorCode::UnauthorizedClient, Reason::GrantNotAllowed));
+            return Err(Error::refused(
+                ErrorCode::UnauthorizedClient,
+                Reason::GrantNotAllowed,
+            ));
         }
         match request {
             TokenRequest::ClientCredentials { scope, resource } => {
-                self.client_credentials(client, scope.as_ref(), resource.as_ref()).await
+                self.client_credentials(client, scope.as_ref(), resource.as_ref())
+                    .await
             }
-            TokenRequest::RefreshToken { refresh_token, scope, resource } => {
-                self.refresh(client, refresh_token, scope.as_ref(), resource.as_ref()).await
+            TokenRequest::RefreshToken {
+                refresh_token,
+                scope,
+                resource,
+            } => {
+                self.refresh(client, refresh_token, scope.as_ref(), resource.as_ref())
+                    .await
             }
-            TokenRequest::Password { username, password, scope, resource } => {
-                self.password(client, (username, password), scope.as_ref(), resource.as_ref()).await
+            TokenRequest::Password {
+                username,
+                password,
+                scope,
+                resource,
+            } => {
+                self.password(client, (username, password), scope.as_ref(), resource.as_ref())
+                    .await
             }
         }
     }
@@ -53,6 +68,10 @@ impl Issuer {
     /// Every grant that this issuer answers.
     #[must_use]
     pub fn grants() -> [GrantType; 3] {
-        [GrantType::ClientCredentials, GrantType::RefreshToken, GrantType::Password]
+        [
+            GrantType::ClientCredentials,
+            GrantType::RefreshToken,
+            GrantType::Password,
+        ]
     }
 }

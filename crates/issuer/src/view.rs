@@ -71,8 +71,16 @@ impl Issuer {
     /// # Errors
     /// The store's; the view stays as it was.
     pub async fn follow(&self) -> Result<(), Error> {
+        self.follow_unless_younger(Duration::ZERO).await
+    }
+
+    /// The same, unless somebody else did it while this waited for its turn.
+    async fn follow_unless_younger(&self, limit: Duration) -> Result<(), Error> {
         let mut followed = self.view.followed.lock().await;
         let begun = self.machine.clock.monotonic();
+        if self.view.age(begun).is_some_and(|age| age < limit) {
+            return Ok(());
+        }
         let heads = self.store.log_heads().await?;
         self.follow_revocations(&mut followed, heads.revocation).await?;
         if followed.change != heads.change {
@@ -85,7 +93,11 @@ impl Issuer {
     async fn follow_revocations(&self, followed: &mut Followed, head: i64) -> Result<(), Error> {
         if head < followed.revocation {
             // The log went back: keep what is known to be dead, and read again from its start.
-            tracing::error!(event = "state_rollback", known = followed.revocation, found = head);
+            tracing::error!(
+                event = "state_rollback",
+                known = followed.revocation,
+                found = head
+            );
             followed.revocation = 0;
         }
         while followed.revocation < head {
@@ -108,11 +120,17 @@ impl Issuer {
 
     async fn follow_changes(&self, followed: &mut Followed, head: i64) -> Result<(), Error> {
         let changes = self.store.changes_after(followed.change, PAGE).await?;
-        let complete = changes.first().is_some_and(|first| first.n == followed.change + 1)
+        let complete = changes
+            .first()
+            .is_some_and(|first| first.n == followed.change + 1)
             && changes.last().is_some_and(|last| last.n >= head);
         // The number moves first: a reading that began before it is not cached.
         self.view.changes.store(head, Ordering::Release);
-        let forgotten = if complete { self.forget(&changes).await } else { self.forget_all().await };
+        let forgotten = if complete {
+            self.forget(&changes).await
+        } else {
+            self.forget_all().await
+        };
         if forgotten.is_ok() {
             followed.change = head;
         }
@@ -123,11 +141,14 @@ impl Issuer {
         for change in changes.iter().filter(|change| change.kind == ChangeKind::Client) {
             self.clients.forget(&change.key);
         }
-        if changes.iter().any(|change| matches!(change.kind, ChangeKind::Resource | ChangeKind::Role)) {
+        if changes
+            .iter()
+            .any(|change| matches!(change.kind, ChangeKind::Resource | ChangeKind::Role))
+        {
             self.reload_catalog().await?;
         }
         if changes.iter().any(|change| change.kind == ChangeKind::Keys) {
-            self.reload_keys().await?;
+            self.follow_keys().await?;
         }
         Ok(())
     }
@@ -135,20 +156,35 @@ impl Issuer {
     async fn forget_all(&self) -> Result<(), Error> {
         self.clients.forget_all();
         self.reload_catalog().await?;
-        self.reload_keys().await
+        self.follow_keys().await
+    }
+
+    /// Keys that this master key does not open (they were sealed under another meanwhile) leave the ring in use as it
+    /// is: it signs by the clock and verifies, and readiness tells.
+    async fn follow_keys(&self) -> Result<(), Error> {
+        match self.reload_keys().await {
+            Err(error @ Error::Keys(_)) => {
+                tracing::error!(event = "keys_unreadable", error = &error as &dyn std::error::Error);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Which tokens are dead, no staler than the lease: read from memory, and from the database only when the task
     /// that follows the log has fallen behind.
     pub(crate) async fn revoked(&self) -> Result<std::sync::Arc<RevocationIndex>, Error> {
         let age = self.view.age(self.machine.clock.monotonic());
-        if age.is_none_or(|age| age > FRESH) {
-            if let Err(error) = self.follow().await {
-                if age.is_none_or(|age| age > LEASE) {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "view_is_stale");
-                    return Err(Error::StaleView);
-                }
+        let older_than = |limit| age.is_none_or(|age| age > limit);
+        if !older_than(FRESH) {
+            return Ok(self.view.revoked());
+        }
+        match self.follow_unless_younger(FRESH).await {
+            Err(error) if older_than(LEASE) => {
+                tracing::warn!(event = "view_is_stale", error = &error as &dyn std::error::Error);
+                return Err(Error::StaleView);
             }
+            Ok(()) | Err(_) => {}
         }
         Ok(self.view.revoked())
     }
@@ -156,6 +192,8 @@ impl Issuer {
     /// True while the view of the logs is inside its lease.
     #[must_use]
     pub fn view_is_current(&self) -> bool {
-        self.view.age(self.machine.clock.monotonic()).is_some_and(|age| age <= LEASE)
+        self.view
+            .age(self.machine.clock.monotonic())
+            .is_some_and(|age| age <= LEASE)
     }
 }

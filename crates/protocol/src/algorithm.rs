@@ -37,10 +37,7 @@ mod tests {
     #[test]
     fn names_survive_the_wire() {
         for algorithm in SigningAlgorithm::ALL {
-            assert_eq!(
-                algorithm.as_str().parse::<SigningAlgorithm>(),
-                Ok(algorithm)
-            );
+            assert_eq!(algorithm.as_str().parse::<SigningAlgorithm>(), Ok(algorithm));
             let json = serde_json::to_string(&algorithm).unwrap();
             assert_eq!(json, format!("\"{algorithm}\""));
             assert_eq!(
@@ -53,10 +50,7 @@ mod tests {
     #[test]
     fn j01_none_and_symmetric_algorithms_are_not_named() {
         for word in ["none", "None", "nOnE", "HS256", "es256", "EDDSA", ""] {
-            assert!(
-                word.parse::<SigningAlgorithm>().is_err(),
-                "{word:?} was accepted"
-            );
+            assert!(word.parse::<SigningAlgorithm>().is_err(), "{word:?} was accepted");
         }
     }
 }

@@ -129,11 +129,7 @@ mod tests {
     #[test]
     fn t01_other_schemes_are_told_apart() {
         for value in ["", "Bearer YTpi", "BasicYTpi", "Basi YTpi", " Basic YTpi"] {
-            assert_eq!(
-                error(value.as_bytes()),
-                Some(BasicError::OtherScheme),
-                "{value}"
-            );
+            assert_eq!(error(value.as_bytes()), Some(BasicError::OtherScheme), "{value}");
         }
     }
 
@@ -153,11 +149,7 @@ mod tests {
             "Basic YWI=",
             "Basic OnNlY3JldA==",
         ] {
-            assert_eq!(
-                error(value.as_bytes()),
-                Some(BasicError::Malformed),
-                "{value:?}"
-            );
+            assert_eq!(error(value.as_bytes()), Some(BasicError::Malformed), "{value:?}");
         }
     }
 

@@ -144,9 +144,7 @@ pub struct RefreshTokenClaims {
 }
 
 /// Reads a member that may be absent but not `null`.
-fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -235,11 +233,7 @@ mod tests {
                 assert!(!reads_refresh(&text), "{name} {value}");
             }
         }
-        assert!(!reads_access(&with(
-            ACCESS,
-            "iss",
-            "[\"https://id.example\"]"
-        )));
+        assert!(!reads_access(&with(ACCESS, "iss", "[\"https://id.example\"]")));
     }
 
     #[test]
@@ -259,10 +253,7 @@ mod tests {
                 assert!(!reads_access(&with(ACCESS, name, value)), "{name} {value}");
             }
             for name in ["iat", "exp", "seq"] {
-                assert!(
-                    !reads_refresh(&with(REFRESH, name, value)),
-                    "{name} {value}"
-                );
+                assert!(!reads_refresh(&with(REFRESH, name, value)), "{name} {value}");
             }
         }
         assert!(reads_refresh(&with(REFRESH, "seq", "253402300799")));
@@ -276,9 +267,7 @@ mod tests {
 
     #[test]
     fn cl8_an_audience_is_compared_byte_for_byte() {
-        let list = |names: &[&str]| -> Vec<String> {
-            names.iter().map(|name| (*name).to_owned()).collect()
-        };
+        let list = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
         for (names, json) in [
             (vec!["http://h:1/mcp"], "\"http://h:1/mcp\""),
             (vec!["a", "b"], "[\"a\",\"b\"]"),

@@ -40,20 +40,14 @@ mod tests {
             assert_eq!(method.as_str().parse::<ClientAuthMethod>(), Ok(method));
             let json = serde_json::to_string(&method).unwrap();
             assert_eq!(json, format!("\"{method}\""));
-            assert_eq!(
-                serde_json::from_str::<ClientAuthMethod>(&json).unwrap(),
-                method
-            );
+            assert_eq!(serde_json::from_str::<ClientAuthMethod>(&json).unwrap(), method);
         }
     }
 
     #[test]
     fn t05_other_words_are_not_methods() {
         for word in ["", "None", "client_secret", "client_secret_jwt", "basic"] {
-            assert!(
-                word.parse::<ClientAuthMethod>().is_err(),
-                "{word:?} was accepted"
-            );
+            assert!(word.parse::<ClientAuthMethod>().is_err(), "{word:?} was accepted");
         }
     }
 }

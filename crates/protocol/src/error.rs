@@ -194,9 +194,7 @@ impl Refusal {
             ErrorCode::UnauthorizedClient => "The client may not use this grant type.",
             ErrorCode::UnsupportedGrantType => "The grant type is not supported.",
             ErrorCode::InvalidScope => match self.reason {
-                Reason::ScopeNotAllowed | Reason::ScopeNotGranted => {
-                    "A requested scope may not be granted."
-                }
+                Reason::ScopeNotAllowed | Reason::ScopeNotGranted => "A requested scope may not be granted.",
                 _ => "The scope is not valid.",
             },
             ErrorCode::InvalidTarget => "The resource is not valid for this request.",
@@ -210,9 +208,7 @@ impl Refusal {
 const fn describe_request(reason: Reason) -> &'static str {
     match reason {
         Reason::MalformedBody => "The request body is malformed.",
-        Reason::UnsupportedMediaType => {
-            "The content type must be application/x-www-form-urlencoded."
-        }
+        Reason::UnsupportedMediaType => "The content type must be application/x-www-form-urlencoded.",
         Reason::BodyTooLarge => "The request body is too large.",
         Reason::HeadersTooLarge => "The request headers are too large.",
         Reason::DuplicateParameter => "A parameter is given more than once.",
@@ -258,8 +254,7 @@ mod tests {
         assert_eq!(words.len(), Reason::ALL.len());
         for word in words {
             assert!(
-                word.bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
                 "{word}"
             );
         }
@@ -296,10 +291,7 @@ mod tests {
         let distinct = descriptions(ErrorCode::InvalidRequest);
         assert_eq!(distinct.len(), 13);
         let refusal = Refusal::new(ErrorCode::InvalidRequest, Reason::DuplicateParameter);
-        assert_eq!(
-            refusal.description(),
-            "A parameter is given more than once."
-        );
+        assert_eq!(refusal.description(), "A parameter is given more than once.");
         assert_eq!(refusal.to_string(), "invalid_request: duplicate_parameter");
     }
 }

@@ -147,7 +147,10 @@ impl Form {
         if name.is_empty() {
             return Err(FormError::EmptyName);
         }
-        if [&name, &value].iter().any(|text| text.bytes().any(|byte| byte.is_ascii_control())) {
+        if [&name, &value]
+            .iter()
+            .any(|text| text.bytes().any(|byte| byte.is_ascii_control()))
+        {
             return Err(FormError::ControlCharacter);
         }
         if self.parameters.iter().any(|known| known.name == name) {

@@ -19,9 +19,7 @@ mod wire;
 
 pub use algorithm::SigningAlgorithm;
 pub use basic::{BasicCredentials, BasicError};
-pub use claims::{
-    AccessTokenClaims, Audience, RefreshTokenClaims, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN,
-};
+pub use claims::{AccessTokenClaims, Audience, RefreshTokenClaims, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN};
 pub use client_auth_method::ClientAuthMethod;
 pub use entropy::{Entropy, random_token};
 pub use error::{ErrorCode, Reason, Refusal};

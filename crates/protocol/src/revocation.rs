@@ -24,7 +24,14 @@ pub enum RevocationKind {
 
 impl RevocationKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Session, Self::Subject, Self::Client, Self::Jti, Self::Kid, Self::All];
+    pub const ALL: [Self; 6] = [
+        Self::Session,
+        Self::Subject,
+        Self::Client,
+        Self::Jti,
+        Self::Kid,
+        Self::All,
+    ];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {

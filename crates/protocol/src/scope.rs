@@ -237,8 +237,7 @@ mod tests {
     fn a13_oversized_scopes_are_refused() {
         let repeated = ["a"; 101].join(" ");
         let long = |count: usize, last: usize| {
-            let mut words: Vec<String> =
-                (0..count).map(|number| format!("{number:0>127}")).collect();
+            let mut words: Vec<String> = (0..count).map(|number| format!("{number:0>127}")).collect();
             words.push("x".repeat(last));
             words.join(" ")
         };
@@ -264,10 +263,7 @@ mod tests {
         assert_eq!(scopes.to_string(), "openid read write");
         assert_eq!(scopes.len(), 3);
         assert!(scopes.contains("read") && !scopes.contains("rea"));
-        assert_eq!(
-            serde_json::to_string(&scopes).unwrap(),
-            "\"openid read write\""
-        );
+        assert_eq!(serde_json::to_string(&scopes).unwrap(), "\"openid read write\"");
         let words: Vec<&str> = scopes.iter().map(ScopeToken::as_str).collect();
         assert_eq!(words, ["openid", "read", "write"]);
     }

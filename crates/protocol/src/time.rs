@@ -112,10 +112,7 @@ mod tests {
         assert_eq!(start.plus(Duration::from_millis(2_900)).as_unix(), 102);
         assert_eq!(start.minus(Duration::from_millis(2_900)).as_unix(), 98);
         assert_eq!(start.plus(Duration::MAX).as_unix(), i64::MAX);
-        assert_eq!(
-            Timestamp::from_unix(-2).minus(Duration::MAX).as_unix(),
-            i64::MIN
-        );
+        assert_eq!(Timestamp::from_unix(-2).minus(Duration::MAX).as_unix(), i64::MIN);
     }
 
     #[test]

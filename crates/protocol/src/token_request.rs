@@ -67,10 +67,7 @@ impl TokenRequest {
                 if username.len() > Self::MAX_USERNAME_BYTES
                     || password.expose().len() > Self::MAX_PASSWORD_BYTES
                 {
-                    return Err(Refusal::new(
-                        ErrorCode::InvalidRequest,
-                        Reason::InvalidParameter,
-                    ));
+                    return Err(Refusal::new(ErrorCode::InvalidRequest, Reason::InvalidParameter));
                 }
                 Ok(Self::Password {
                     username,
@@ -198,10 +195,8 @@ impl fmt::Debug for TokenInquiry {
 const UNKNOWN: Refusal = Refusal::new(ErrorCode::UnsupportedGrantType, Reason::UnknownGrant);
 
 fn required(form: &mut Form, name: &str) -> Result<String, Refusal> {
-    form.take(name).ok_or(Refusal::new(
-        ErrorCode::InvalidRequest,
-        Reason::MissingParameter,
-    ))
+    form.take(name)
+        .ok_or(Refusal::new(ErrorCode::InvalidRequest, Reason::MissingParameter))
 }
 
 fn take_scope(form: &mut Form) -> Result<Option<ScopeSet>, Refusal> {
@@ -241,11 +236,7 @@ mod tests {
                 password,
                 scope,
                 resource,
-            } => (
-                vec![username, password.expose().to_owned()],
-                scope,
-                resource,
-            ),
+            } => (vec![username, password.expose().to_owned()], scope, resource),
         };
         (
             grant_type,
@@ -310,16 +301,8 @@ mod tests {
                 InvalidRequest,
                 MissingParameter,
             ),
-            (
-                "grant_type=password&username=a",
-                InvalidRequest,
-                MissingParameter,
-            ),
-            (
-                "grant_type=password&password=a",
-                InvalidRequest,
-                MissingParameter,
-            ),
+            ("grant_type=password&username=a", InvalidRequest, MissingParameter),
+            ("grant_type=password&password=a", InvalidRequest, MissingParameter),
             (
                 "grant_type=client_credentials&scope=a++b",
                 InvalidScope,
@@ -351,11 +334,7 @@ mod tests {
                 UnknownResource,
             ),
         ] {
-            assert_eq!(
-                parse(body).err(),
-                Some(Refusal::new(code, reason)),
-                "{body}"
-            );
+            assert_eq!(parse(body).err(), Some(Refusal::new(code, reason)), "{body}");
         }
     }
 
@@ -386,10 +365,7 @@ mod tests {
                 let own = vec!["u".repeat(username), "p".repeat(password)];
                 Ok((GrantType::Password, own, None, None))
             } else {
-                Err(Refusal::new(
-                    ErrorCode::InvalidRequest,
-                    Reason::InvalidParameter,
-                ))
+                Err(Refusal::new(ErrorCode::InvalidRequest, Reason::InvalidParameter))
             };
             assert_eq!(parsed, expected, "{username} {password}");
         }
@@ -400,21 +376,11 @@ mod tests {
         for (body, id, secret, assertion) in [
             ("x=1", None, None, false),
             ("client_id=web", Some("web"), None, false),
-            (
-                "client_id=web&client_secret=s",
-                Some("web"),
-                Some("s"),
-                false,
-            ),
+            ("client_id=web&client_secret=s", Some("web"), Some("s"), false),
             ("client_id=&client_secret=", None, None, false),
             ("client_assertion=j.w.t", None, None, true),
             ("client_assertion_type=urn:x", None, None, true),
-            (
-                "client_assertion=&client_assertion_type=",
-                None,
-                None,
-                false,
-            ),
+            ("client_assertion=&client_assertion_type=", None, None, false),
         ] {
             let mut form = Form::parse(body.as_bytes()).unwrap();
             let posted = PostedCredentials::take(&mut form);
@@ -451,10 +417,7 @@ mod tests {
             let mut form = Form::parse(body.as_bytes()).unwrap();
             assert_eq!(
                 TokenInquiry::parse(&mut form).err(),
-                Some(Refusal::new(
-                    ErrorCode::InvalidRequest,
-                    Reason::MissingParameter
-                )),
+                Some(Refusal::new(ErrorCode::InvalidRequest, Reason::MissingParameter)),
                 "{body}"
             );
         }

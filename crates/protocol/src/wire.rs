@@ -35,9 +35,7 @@ macro_rules! wire_names {
         }
 
         impl<'de> ::serde::Deserialize<'de> for $name {
-            fn deserialize<D: ::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<Self, D::Error> {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let word = <String as ::serde::Deserialize>::deserialize(deserializer)?;
                 word.parse::<Self>().map_err(::serde::de::Error::custom)
             }

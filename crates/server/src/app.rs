@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use vouchsafe_issuer::{Issuer, IssuerConfig, KeyPolicy, Machine, MasterKey, PasswordCost, Store, StoreError};
+use vouchsafe_issuer::{
+    Issuer, IssuerConfig, KeyPolicy, Machine, MasterKey, PasswordCost, Store, StoreError,
+};
 use vouchsafe_store::Database;
 
 use crate::api::{self, ApiState};
@@ -72,7 +74,12 @@ impl App {
     pub async fn open(config: Config, machine: Machine) -> Result<Self, StartError> {
         let issuer = Arc::new(open_issuer(&config, machine.clone()).await?);
         let state = ApiState::new(Arc::clone(&issuer));
-        Ok(Self { issuer, config, state, machine })
+        Ok(Self {
+            issuer,
+            config,
+            state,
+            machine,
+        })
     }
 
     /// The issuer in it.
@@ -142,10 +149,13 @@ pub async fn open_issuer(config: &Config, machine: Machine) -> Result<Issuer, St
 async fn check_schema(database: &Database) -> Result<(), StartError> {
     let refused = |text: String| StartError::Schema(text);
     let changes = vouchsafe_migrations::status(database.schema_connection()).await;
-    let changes = changes.map_err(|error| refused(format!("the schema is not known to this binary: {error}")))?;
+    let changes =
+        changes.map_err(|error| refused(format!("the schema is not known to this binary: {error}")))?;
     match changes.iter().filter(|change| !change.applied).count() {
         0 => Ok(()),
-        pending => Err(refused(format!("{pending} schema changes are missing; run `vouchsafe db migrate`"))),
+        pending => Err(refused(format!(
+            "{pending} schema changes are missing; run `vouchsafe db migrate`"
+        ))),
     }
 }
 
@@ -162,7 +172,9 @@ fn issuer_config(config: &Config) -> Result<IssuerConfig, StartError> {
         max_access_ttl: config.tokens.max_access_ttl,
         ..defaults
     };
-    key_policy.check().map_err(|error| StartError::Policy(error.to_string()))?;
+    key_policy
+        .check()
+        .map_err(|error| StartError::Policy(error.to_string()))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(IssuerConfig {
         issuer: config.issuer.clone(),

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_issuer::{Actor, AdminError, ClientDraft, Issuer, MasterKey, Resource, UserDraft};
-use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, SecretString, random_token};
+use vouchsafe_protocol::{
+    ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, SecretString, random_token,
+};
 use vouchsafe_store::Database;
 
 use crate::app::{App, StartError};
@@ -60,8 +62,14 @@ fn presets_for(data_dir: &Path, issuer: String) -> Vec<(String, String)> {
     let preset = |key: &str, value: String| (key.to_owned(), value);
     vec![
         preset("issuer", issuer),
-        preset("database.url", format!("sqlite:{}", data_dir.join("vouchsafe.db").display())),
-        preset("keys.master_key_file", data_dir.join("master.key").display().to_string()),
+        preset(
+            "database.url",
+            format!("sqlite:{}", data_dir.join("vouchsafe.db").display()),
+        ),
+        preset(
+            "keys.master_key_file",
+            data_dir.join("master.key").display().to_string(),
+        ),
         preset("registration.mode", "open".to_owned()),
         preset("log.format", "text".to_owned()),
     ]
@@ -73,21 +81,36 @@ fn presets_for(data_dir: &Path, issuer: String) -> Vec<(String, String)> {
 /// [`StartError`]; [`StartError::Refused`] for a listener that is not on loopback.
 pub async fn run(options: DevOptions) -> Result<(), StartError> {
     make_folder(&options.data_dir)?;
-    let wanted = load(&options, DEFAULT_ISSUER.to_owned(), options.listen, options.management_listen)?;
+    let wanted = load(
+        &options,
+        DEFAULT_ISSUER.to_owned(),
+        options.listen,
+        options.management_listen,
+    )?;
     for address in [wanted.server.listen, wanted.server.management_listen] {
         if !address.ip().is_loopback() {
-            return Err(StartError::Refused(format!("dev listens on loopback only, not on {address}; use serve")));
+            return Err(StartError::Refused(format!(
+                "dev listens on loopback only, not on {address}; use serve"
+            )));
         }
     }
     let listeners = Listeners::bind(wanted.server.listen, wanted.server.management_listen).await?;
-    let bound = |listener: &tokio::net::TcpListener| listener.local_addr().map_err(StartError::io("no local address"));
+    let bound = |listener: &tokio::net::TcpListener| {
+        listener.local_addr().map_err(StartError::io("no local address"))
+    };
     let (public, management) = (bound(&listeners.public)?, bound(&listeners.management)?);
-    let config = load(&options, format!("http://{public}"), Some(public), Some(management))?;
+    let config = load(
+        &options,
+        format!("http://{public}"),
+        Some(public),
+        Some(management),
+    )?;
     crate::telemetry::start(&config.log);
     let database = Database::open(config.database.url.expose(), true).await?;
     let migrated = vouchsafe_migrations::migrate(database.schema_connection()).await;
     database.close().await;
-    migrated.map_err(|error| StartError::Schema(format!("the schema cannot be brought up to date: {error}")))?;
+    migrated
+        .map_err(|error| StartError::Schema(format!("the schema cannot be brought up to date: {error}")))?;
     let app = App::open(config, real_machine()).await?;
     let demo = furnish(&app, &options.data_dir).await?;
     say(&demo, &options).map_err(StartError::io("cannot write to stdout"))?;
@@ -100,8 +123,11 @@ fn load(
     listen: Option<SocketAddr>,
     management_listen: Option<SocketAddr>,
 ) -> Result<Config, StartError> {
-    let flag = |key: &str, address: Option<SocketAddr>| address.map(|address| (key.to_owned(), address.to_string()));
-    let flags = flag("server.listen", listen).into_iter().chain(flag("server.management_listen", management_listen));
+    let flag =
+        |key: &str, address: Option<SocketAddr>| address.map(|address| (key.to_owned(), address.to_string()));
+    let flags = flag("server.listen", listen)
+        .into_iter()
+        .chain(flag("server.management_listen", management_listen));
     let sources = Sources::new(None, options.environment.clone(), flags.collect())
         .with_presets(presets_for(&options.data_dir, issuer));
     Ok(Config::load(&sources)?)
@@ -130,7 +156,9 @@ fn write_private(path: &Path, text: &str) -> Result<(), StartError> {
         .mode(0o600)
         .open(&unfinished)
         .map_err(failed())?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed())?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed())?;
     fs::rename(&unfinished, path).map_err(failed())
 }
 
@@ -157,10 +185,12 @@ async fn furnish(app: &App, dir: &Path) -> Result<Demo, StartError> {
     };
     let text = serde_json::to_string_pretty(&demo).unwrap_or_default();
     write_private(&dir.join("demo.json"), &format!("{text}\n"))?;
-    put_in_place(app.issuer(), &demo).await.map_err(|error| match error {
-        AdminError::Failed(error) => StartError::Issuer(error),
-        other => StartError::Refused(format!("the demo cannot be set up: {other}")),
-    })?;
+    put_in_place(app.issuer(), &demo)
+        .await
+        .map_err(|error| match error {
+            AdminError::Failed(error) => StartError::Issuer(error),
+            other => StartError::Refused(format!("the demo cannot be set up: {other}")),
+        })?;
     Ok(demo)
 }
 
@@ -169,7 +199,12 @@ async fn put_in_place(issuer: &Issuer, demo: &Demo) -> Result<(), AdminError> {
     let invalid = |what: &str| AdminError::Invalid(format!("demo.json holds no usable {what}"));
     let scope = |text: &str| ScopeSet::parse(text).map_err(|_| invalid("scope"));
     let uri = ResourceUri::parse(&demo.resource).map_err(|_| invalid("resource"))?;
-    if !issuer.list_resources().await?.iter().any(|resource| resource.uri == uri) {
+    if !issuer
+        .list_resources()
+        .await?
+        .iter()
+        .any(|resource| resource.uri == uri)
+    {
         let resource = Resource {
             uri: uri.clone(),
             scope: scope(&demo.scope)?,
@@ -187,15 +222,24 @@ async fn put_in_place(issuer: &Issuer, demo: &Demo) -> Result<(), AdminError> {
         let draft = ClientDraft {
             name: Some("Demo".to_owned()),
             auth_method: Some(ClientAuthMethod::ClientSecretBasic),
-            grants: Some(vec![GrantType::ClientCredentials, GrantType::Password, GrantType::RefreshToken]),
+            grants: Some(vec![
+                GrantType::ClientCredentials,
+                GrantType::Password,
+                GrantType::RefreshToken,
+            ]),
             scope: Some(scope(CLIENT_SCOPE)?),
             resources: Some(vec![uri]),
             ..ClientDraft::default()
         };
         let secret = SecretString::new(demo.client_secret.clone());
-        issuer.create_client(Some(id), &draft, Some(secret), &actor).await?;
+        issuer
+            .create_client(Some(id), &draft, Some(secret), &actor)
+            .await?;
     }
-    if matches!(issuer.show_user(&demo.username).await, Err(AdminError::NotFound { .. })) {
+    if matches!(
+        issuer.show_user(&demo.username).await,
+        Err(AdminError::NotFound { .. })
+    ) {
         let draft = UserDraft {
             username: demo.username.clone(),
             email: None,
@@ -214,7 +258,14 @@ fn say(demo: &Demo, options: &DevOptions) -> std::io::Result<()> {
         writeln!(out, "{}", serde_json::to_string(demo)?)?;
         return out.flush();
     }
-    let Demo { issuer, client_id, client_secret, username, password, .. } = demo;
+    let Demo {
+        issuer,
+        client_id,
+        client_secret,
+        username,
+        password,
+        ..
+    } = demo;
     writeln!(
         out,
         "\nVouchsafe {version} is ready\n\n  issuer    {issuer}\n  try it    {issuer}/docs\n  client    {client_id}  \

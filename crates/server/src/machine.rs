@@ -40,7 +40,9 @@ impl Entropy for SystemEntropy {
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn real_machine() -> Machine {
     Machine {
-        clock: Arc::new(SystemClock { start: Instant::now() }),
+        clock: Arc::new(SystemClock {
+            start: Instant::now(),
+        }),
         entropy: Arc::new(SystemEntropy(SystemRandom::new())),
     }
 }

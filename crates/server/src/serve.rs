@@ -22,9 +22,14 @@ pub(crate) struct Listeners {
 impl Listeners {
     pub(crate) async fn bind(public: SocketAddr, management: SocketAddr) -> Result<Self, StartError> {
         let bind = |address: SocketAddr| async move {
-            TcpListener::bind(address).await.map_err(StartError::io(format!("cannot listen on {address}")))
+            TcpListener::bind(address)
+                .await
+                .map_err(StartError::io(format!("cannot listen on {address}")))
         };
-        Ok(Self { public: bind(public).await?, management: bind(management).await? })
+        Ok(Self {
+            public: bind(public).await?,
+            management: bind(management).await?,
+        })
     }
 }
 

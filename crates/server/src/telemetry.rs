@@ -14,7 +14,10 @@ pub fn start(config: &LogConfig) {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    let log = fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let log = fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let started = match config.format {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
         LogFormat::Text => log.try_init(),

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
-use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType, Kid, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp};
+use vouchsafe_protocol::{
+    ClientAuthMethod, ClientId, GrantType, Kid, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp,
+};
 
 use crate::family::end_of_client;
 use crate::log::conclude;
@@ -114,7 +116,9 @@ pub struct ClientSecret {
 
 impl std::fmt::Debug for ClientSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientSecret").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("ClientSecret")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,7 +163,11 @@ const COLUMNS: &str = "id, name, auth_method, application_type, grants, scope, r
 impl Row {
     fn into_client(self, secrets: Vec<ClientSecret>) -> Result<Client, StoreError> {
         let id = self.id.clone();
-        let cell = |column| Cell { table: "client", column, id: &id };
+        let cell = |column| Cell {
+            table: "client",
+            column,
+            id: &id,
+        };
         Ok(Client {
             id: cell("id").parse(&self.id)?,
             name: self.name,
@@ -169,7 +177,8 @@ impl Row {
             scope: cell("scope").parse(&self.scope)?,
             resources: cell("resources").json(&self.resources)?,
             redirect_uris: cell("redirect_uris").json(&self.redirect_uris)?,
-            post_logout_redirect_uris: cell("post_logout_redirect_uris").json(&self.post_logout_redirect_uris)?,
+            post_logout_redirect_uris: cell("post_logout_redirect_uris")
+                .json(&self.post_logout_redirect_uris)?,
             backchannel_logout_uri: self.backchannel_logout_uri,
             signing_algorithm: self
                 .signing_algorithm
@@ -190,7 +199,12 @@ impl Row {
 impl SecretRow {
     fn into_secret(self) -> Result<ClientSecret, StoreError> {
         Ok(ClientSecret {
-            mac_kid: Cell { table: "client_secret", column: "mac_kid", id: &self.id }.parse(&self.mac_kid)?,
+            mac_kid: Cell {
+                table: "client_secret",
+                column: "mac_kid",
+                id: &self.id,
+            }
+            .parse(&self.mac_kid)?,
             id: self.id,
             mac: self.mac,
             created_at: instant(self.created_at),
@@ -206,7 +220,11 @@ async fn secrets_of(db: &impl ConnectionTrait, id: &ClientId) -> Result<Vec<Clie
     rows.into_iter().map(SecretRow::into_secret).collect()
 }
 
-async fn insert_secret(db: &impl ConnectionTrait, id: &ClientId, secret: &NewSecret) -> Result<(), StoreError> {
+async fn insert_secret(
+    db: &impl ConnectionTrait,
+    id: &ClientId,
+    secret: &NewSecret,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO client_secret (id, client_id, mac_kid, mac, created_at, expires_at) \
                VALUES ($1, $2, $3, $4, $5, $6)";
     let values = [
@@ -232,7 +250,10 @@ fn values_of(client: &Client) -> [Value; 17] {
         json(&client.redirect_uris),
         json(&client.post_logout_redirect_uris),
         client.backchannel_logout_uri.clone().into(),
-        client.signing_algorithm.map(|algorithm| algorithm.as_str().to_owned()).into(),
+        client
+            .signing_algorithm
+            .map(|algorithm| algorithm.as_str().to_owned())
+            .into(),
         client.access_ttl.into(),
         client.refresh_idle_ttl.into(),
         client.refresh_absolute_ttl.into(),
@@ -247,7 +268,9 @@ fn with_id(id: &ClientId, values: [Value; 17]) -> [Value; 18] {
     let mut values = values.into_iter();
     std::array::from_fn(|index| match index {
         0 => id.as_str().into(),
-        _ => values.next().unwrap_or_else(|| Value::from(Option::<String>::None)),
+        _ => values
+            .next()
+            .unwrap_or_else(|| Value::from(Option::<String>::None)),
     })
 }
 
@@ -342,7 +365,12 @@ impl Store {
             return Err(StoreError::NotFound { what: "client" });
         }
         for older in secrets_of(&*write, id).await?.iter().skip(keep_older) {
-            execute(&*write, "DELETE FROM client_secret WHERE id = $1", [older.id.clone().into()]).await?;
+            execute(
+                &*write,
+                "DELETE FROM client_secret WHERE id = $1",
+                [older.id.clone().into()],
+            )
+            .await?;
         }
         insert_secret(&*write, id, secret).await?;
         conclude(write, ChangeKind::Client, id.as_str(), audit).await
@@ -362,7 +390,12 @@ impl Store {
         if execute(&*write, "DELETE FROM client WHERE id = $1", [id.as_str().into()]).await? == 0 {
             return Err(StoreError::NotFound { what: "client" });
         }
-        execute(&*write, "DELETE FROM client_secret WHERE client_id = $1", [id.as_str().into()]).await?;
+        execute(
+            &*write,
+            "DELETE FROM client_secret WHERE client_id = $1",
+            [id.as_str().into()],
+        )
+        .await?;
         end_of_client(&*write, id, revocation, RevokeReason::ClientDeleted).await?;
         conclude(write, ChangeKind::Client, id.as_str(), audit).await
     }

@@ -69,7 +69,12 @@ const COLUMNS: &str = "kid, algorithm, purpose, public_jwk, sealed, sealed_by, p
 impl Row {
     fn into_key(self) -> Result<KeyRow, StoreError> {
         Ok(KeyRow {
-            kid: Cell { table: "issuer_key", column: "kid", id: &self.kid }.parse(&self.kid)?,
+            kid: Cell {
+                table: "issuer_key",
+                column: "kid",
+                id: &self.kid,
+            }
+            .parse(&self.kid)?,
             algorithm: self.algorithm,
             purpose: self.purpose,
             public_jwk: self.public_jwk,
@@ -160,11 +165,25 @@ async fn apply(db: &impl ConnectionTrait, change: &KeyChange) -> Result<(), Stor
             execute(db, sql, [kid.as_str().into()]).await?
         }
         KeyChange::Reseal(kid, sealed, sealed_by) => {
-            let sql = "UPDATE issuer_key SET sealed = $2, sealed_by = $3 WHERE kid = $1 AND sealed IS NOT NULL";
-            execute(db, sql, [kid.as_str().into(), sealed.clone().into(), sealed_by.clone().into()]).await?
+            let sql =
+                "UPDATE issuer_key SET sealed = $2, sealed_by = $3 WHERE kid = $1 AND sealed IS NOT NULL";
+            execute(
+                db,
+                sql,
+                [
+                    kid.as_str().into(),
+                    sealed.clone().into(),
+                    sealed_by.clone().into(),
+                ],
+            )
+            .await?
         }
     };
-    if touched == 1 { Ok(()) } else { Err(StoreError::Stale { what: "key" }) }
+    if touched == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::Stale { what: "key" })
+    }
 }
 
 async fn insert(db: &impl ConnectionTrait, key: &KeyRow) -> Result<u64, StoreError> {
@@ -181,7 +200,9 @@ async fn insert(db: &impl ConnectionTrait, key: &KeyRow) -> Result<u64, StoreErr
         key.deactivates_at.map(Timestamp::as_unix).into(),
         key.compromised_at.map(Timestamp::as_unix).into(),
     ];
-    execute(db, &sql, values).await.map_err(|error| error.or_exists("key"))
+    execute(db, &sql, values)
+        .await
+        .map_err(|error| error.or_exists("key"))
 }
 
 async fn end_families_of(
@@ -196,7 +217,11 @@ async fn end_families_of(
     }
     let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE mac_kid = $1 AND revoked_at IS NULL \
                RETURNING id";
-    let values = [kid.as_str().into(), at.as_unix().into(), RevokeReason::MacKeyRevoked.as_str().into()];
+    let values = [
+        kid.as_str().into(),
+        at.as_unix().into(),
+        RevokeReason::MacKeyRevoked.as_str().into(),
+    ];
     let ended: Vec<Id> = all(db, sql, values).await?;
     if let Some(template) = template {
         for family in &ended {

@@ -22,8 +22,8 @@ pub use backend::Database;
 pub use client::{ApplicationType, Client, ClientSecret, NewSecret, Rotation};
 pub use error::StoreError;
 pub use family::{
-    Decision, Ended, Family, FamilyFilter, FamilySummary, NewFamily, Presented, Recent, RevokeReason, RotateJob,
-    RotateOutcome, decide,
+    Decision, Ended, Family, FamilyFilter, FamilySummary, NewFamily, Presented, Recent, RevokeReason,
+    RotateJob, RotateOutcome, decide,
 };
 pub use key::{KeyChange, KeyRow};
 pub use log::{ChangeEntry, ChangeKind, LogHeads, NewRevocation};

@@ -3,8 +3,8 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{RevocationEntry, RevocationKind, Timestamp};
 
-use crate::sql::{Cell, all, execute, instant, one};
 use crate::backend::Write;
+use crate::sql::{Cell, all, execute, instant, one};
 use crate::{AuditEntry, Store, StoreError};
 
 /// A revocation to be appended.
@@ -89,13 +89,21 @@ struct Number {
 async fn next_number(db: &impl ConnectionTrait, log: &'static str) -> Result<i64, StoreError> {
     let sql = "UPDATE log_head SET n = n + 1 WHERE name = $1 RETURNING n";
     let number: Option<Number> = one(db, sql, [log.into()]).await?;
-    number.map(|number| number.n).ok_or(StoreError::Corrupt { table: "log_head", column: "name", id: log.to_owned() })
+    number.map(|number| number.n).ok_or(StoreError::Corrupt {
+        table: "log_head",
+        column: "name",
+        id: log.to_owned(),
+    })
 }
 
 /// Appends a revocation inside the caller's transaction.
-pub(crate) async fn append_revocation(db: &impl ConnectionTrait, entry: &NewRevocation) -> Result<(), StoreError> {
+pub(crate) async fn append_revocation(
+    db: &impl ConnectionTrait,
+    entry: &NewRevocation,
+) -> Result<(), StoreError> {
     let n = next_number(db, "revocation").await?;
-    let sql = "INSERT INTO revocation_log (n, kind, key, not_before, expires, at) VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql =
+        "INSERT INTO revocation_log (n, kind, key, not_before, expires, at) VALUES ($1, $2, $3, $4, $5, $6)";
     let values = [
         n.into(),
         entry.kind.as_str().into(),
@@ -116,7 +124,13 @@ async fn append_change(
 ) -> Result<(), StoreError> {
     let n = next_number(db, "change").await?;
     let sql = "INSERT INTO change_log (n, kind, key, at) VALUES ($1, $2, $3, $4)";
-    execute(db, sql, [n.into(), kind.as_str().into(), key.into(), at.as_unix().into()]).await.map(drop)
+    execute(
+        db,
+        sql,
+        [n.into(), kind.as_str().into(), key.into(), at.as_unix().into()],
+    )
+    .await
+    .map(drop)
 }
 
 /// Ends a change that caches follow: change log entry, audit row, commit.
@@ -146,15 +160,26 @@ impl Store {
                    (SELECT n FROM log_head WHERE name = 'change') AS change";
         let heads: Option<Heads> = one(self.db.reader(), sql, []).await?;
         heads
-            .map(|heads| LogHeads { revocation: heads.revocation, change: heads.change })
-            .ok_or(StoreError::Corrupt { table: "log_head", column: "n", id: String::new() })
+            .map(|heads| LogHeads {
+                revocation: heads.revocation,
+                change: heads.change,
+            })
+            .ok_or(StoreError::Corrupt {
+                table: "log_head",
+                column: "n",
+                id: String::new(),
+            })
     }
 
     /// Revocations after number `after`, oldest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    pub async fn revocations_after(&self, after: i64, limit: u32) -> Result<Vec<RevocationEntry>, StoreError> {
+    pub async fn revocations_after(
+        &self,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<RevocationEntry>, StoreError> {
         #[derive(FromQueryResult)]
         struct Row {
             n: i64,
@@ -163,11 +188,16 @@ impl Store {
             not_before: i64,
             expires: i64,
         }
-        let sql = "SELECT n, kind, key, not_before, expires FROM revocation_log WHERE n > $1 ORDER BY n LIMIT $2";
+        let sql =
+            "SELECT n, kind, key, not_before, expires FROM revocation_log WHERE n > $1 ORDER BY n LIMIT $2";
         let rows: Vec<Row> = all(self.db.reader(), sql, [after.into(), i64::from(limit).into()]).await?;
         rows.into_iter()
             .map(|row| {
-                let cell = Cell { table: "revocation_log", column: "kind", id: &row.n.to_string() };
+                let cell = Cell {
+                    table: "revocation_log",
+                    column: "kind",
+                    id: &row.n.to_string(),
+                };
                 Ok(RevocationEntry {
                     n: row.n,
                     kind: cell.parse(&row.kind)?,
@@ -194,8 +224,16 @@ impl Store {
         let rows: Vec<Row> = all(self.db.reader(), sql, [after.into(), i64::from(limit).into()]).await?;
         rows.into_iter()
             .map(|row| {
-                let cell = Cell { table: "change_log", column: "kind", id: &row.n.to_string() };
-                Ok(ChangeEntry { n: row.n, kind: cell.parse(&row.kind)?, key: row.key })
+                let cell = Cell {
+                    table: "change_log",
+                    column: "kind",
+                    id: &row.n.to_string(),
+                };
+                Ok(ChangeEntry {
+                    n: row.n,
+                    kind: cell.parse(&row.kind)?,
+                    key: row.key,
+                })
             })
             .collect()
     }

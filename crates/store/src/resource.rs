@@ -40,11 +40,16 @@ struct Row {
     created_at: i64,
 }
 
-const COLUMNS: &str = "uri, scope, by_role, closed, server_client_id, signing_algorithm, access_ttl, created_at";
+const COLUMNS: &str =
+    "uri, scope, by_role, closed, server_client_id, signing_algorithm, access_ttl, created_at";
 
 impl Row {
     fn into_resource(self) -> Result<Resource, StoreError> {
-        let cell = |column| Cell { table: "resource", column, id: &self.uri };
+        let cell = |column| Cell {
+            table: "resource",
+            column,
+            id: &self.uri,
+        };
         Ok(Resource {
             uri: cell("uri").parse(&self.uri)?,
             scope: cell("scope").parse(&self.scope)?,
@@ -100,11 +105,16 @@ impl Store {
             i64::from(resource.by_role).into(),
             i64::from(resource.closed).into(),
             resource.server_client_id.as_ref().map(ToString::to_string).into(),
-            resource.signing_algorithm.map(|algorithm| algorithm.as_str().to_owned()).into(),
+            resource
+                .signing_algorithm
+                .map(|algorithm| algorithm.as_str().to_owned())
+                .into(),
             resource.access_ttl.into(),
             resource.created_at.as_unix().into(),
         ];
-        execute(&*write, &sql, values).await.map_err(|error| error.or_exists("resource"))?;
+        execute(&*write, &sql, values)
+            .await
+            .map_err(|error| error.or_exists("resource"))?;
         conclude(write, ChangeKind::Resource, resource.uri.as_str(), audit).await
     }
 
@@ -122,7 +132,10 @@ impl Store {
             i64::from(resource.by_role).into(),
             i64::from(resource.closed).into(),
             resource.server_client_id.as_ref().map(ToString::to_string).into(),
-            resource.signing_algorithm.map(|algorithm| algorithm.as_str().to_owned()).into(),
+            resource
+                .signing_algorithm
+                .map(|algorithm| algorithm.as_str().to_owned())
+                .into(),
             resource.access_ttl.into(),
         ];
         if execute(&*write, sql, values).await? == 0 {
@@ -137,7 +150,14 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
     pub async fn delete_resource(&self, uri: &ResourceUri, audit: &AuditEntry) -> Result<(), StoreError> {
         let write = self.db.write().await?;
-        if execute(&*write, "DELETE FROM resource WHERE uri = $1", [uri.as_str().into()]).await? == 0 {
+        if execute(
+            &*write,
+            "DELETE FROM resource WHERE uri = $1",
+            [uri.as_str().into()],
+        )
+        .await?
+            == 0
+        {
             return Err(StoreError::NotFound { what: "resource" });
         }
         conclude(write, ChangeKind::Resource, uri.as_str(), audit).await

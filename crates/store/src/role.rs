@@ -30,7 +30,11 @@ struct Row {
 
 impl Row {
     fn into_role(self) -> Result<Role, StoreError> {
-        let cell = |column| Cell { table: "role", column, id: &self.name };
+        let cell = |column| Cell {
+            table: "role",
+            column,
+            id: &self.name,
+        };
         Ok(Role {
             name: cell("name").parse(&self.name)?,
             permissions: cell("permissions").parse(&self.permissions)?,
@@ -64,7 +68,9 @@ impl Store {
             json(&role.includes),
             role.created_at.as_unix().into(),
         ];
-        execute(&*write, sql, values).await.map_err(|error| error.or_exists("role"))?;
+        execute(&*write, sql, values)
+            .await
+            .map_err(|error| error.or_exists("role"))?;
         conclude(write, ChangeKind::Role, role.name.as_str(), audit).await
     }
 
@@ -75,7 +81,11 @@ impl Store {
     pub async fn update_role(&self, role: &Role, audit: &AuditEntry) -> Result<(), StoreError> {
         let write = self.db.write().await?;
         let sql = "UPDATE role SET permissions = $2, includes = $3 WHERE name = $1";
-        let values = [role.name.as_str().into(), role.permissions.to_string().into(), json(&role.includes)];
+        let values = [
+            role.name.as_str().into(),
+            role.permissions.to_string().into(),
+            json(&role.includes),
+        ];
         if execute(&*write, sql, values).await? == 0 {
             return Err(StoreError::NotFound { what: "role" });
         }
@@ -88,10 +98,22 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
     pub async fn delete_role(&self, name: &RoleName, audit: &AuditEntry) -> Result<(), StoreError> {
         let write = self.db.write().await?;
-        if execute(&*write, "DELETE FROM role WHERE name = $1", [name.as_str().into()]).await? == 0 {
+        if execute(
+            &*write,
+            "DELETE FROM role WHERE name = $1",
+            [name.as_str().into()],
+        )
+        .await?
+            == 0
+        {
             return Err(StoreError::NotFound { what: "role" });
         }
-        execute(&*write, "DELETE FROM user_role WHERE role = $1", [name.as_str().into()]).await?;
+        execute(
+            &*write,
+            "DELETE FROM user_role WHERE role = $1",
+            [name.as_str().into()],
+        )
+        .await?;
         conclude(write, ChangeKind::Role, name.as_str(), audit).await
     }
 }

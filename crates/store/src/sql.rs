@@ -36,7 +36,9 @@ pub(crate) async fn all<R: FromQueryResult, const N: usize>(
 ) -> Result<Vec<R>, StoreError> {
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let rows = db.query_all_raw(statement).await?;
-    rows.iter().map(|row| R::from_query_result(row, "").map_err(StoreError::from)).collect()
+    rows.iter()
+        .map(|row| R::from_query_result(row, "").map_err(StoreError::from))
+        .collect()
 }
 
 /// Names a cell for the error that an unreadable one gives.
@@ -50,7 +52,11 @@ pub(crate) struct Cell<'a> {
 impl Cell<'_> {
     /// The error for this cell.
     pub(crate) fn corrupt(self) -> StoreError {
-        StoreError::Corrupt { table: self.table, column: self.column, id: self.id.to_owned() }
+        StoreError::Corrupt {
+            table: self.table,
+            column: self.column,
+            id: self.id.to_owned(),
+        }
     }
 
     /// Reads a value that has a checked text form.

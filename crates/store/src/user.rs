@@ -69,12 +69,18 @@ struct Row {
     created_at: i64,
 }
 
-const COLUMNS: &str = "subject, username, email, (password_hash IS NOT NULL) + 0 AS has_password, locked_at, created_at";
+const COLUMNS: &str =
+    "subject, username, email, (password_hash IS NOT NULL) + 0 AS has_password, locked_at, created_at";
 
 impl Row {
     fn into_user(self, roles: Vec<RoleName>) -> Result<User, StoreError> {
         Ok(User {
-            subject: Cell { table: "user_account", column: "subject", id: &self.subject }.parse(&self.subject)?,
+            subject: Cell {
+                table: "user_account",
+                column: "subject",
+                id: &self.subject,
+            }
+            .parse(&self.subject)?,
             username: self.username,
             email: self.email,
             roles,
@@ -92,11 +98,29 @@ async fn roles_of(db: &impl ConnectionTrait, subject: &str) -> Result<Vec<RoleNa
     }
     let sql = "SELECT role FROM user_role WHERE subject = $1 ORDER BY role";
     let rows: Vec<RoleRow> = all(db, sql, [subject.into()]).await?;
-    rows.iter().map(|row| Cell { table: "user_role", column: "role", id: subject }.parse(&row.role)).collect()
+    rows.iter()
+        .map(|row| {
+            Cell {
+                table: "user_role",
+                column: "role",
+                id: subject,
+            }
+            .parse(&row.role)
+        })
+        .collect()
 }
 
-async fn put_roles(db: &impl ConnectionTrait, subject: &Subject, roles: &[RoleName]) -> Result<(), StoreError> {
-    execute(db, "DELETE FROM user_role WHERE subject = $1", [subject.as_str().into()]).await?;
+async fn put_roles(
+    db: &impl ConnectionTrait,
+    subject: &Subject,
+    roles: &[RoleName],
+) -> Result<(), StoreError> {
+    execute(
+        db,
+        "DELETE FROM user_role WHERE subject = $1",
+        [subject.as_str().into()],
+    )
+    .await?;
     for role in roles {
         let sql = "INSERT INTO user_role (subject, role) SELECT $1, name FROM role WHERE name = $2";
         if execute(db, sql, [subject.as_str().into(), role.as_str().into()]).await? == 0 {
@@ -140,7 +164,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn users(&self, after: &str, limit: u32) -> Result<Vec<User>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM user_account WHERE name_key > $1 ORDER BY name_key LIMIT $2");
+        let sql =
+            format!("SELECT {COLUMNS} FROM user_account WHERE name_key > $1 ORDER BY name_key LIMIT $2");
         let rows: Vec<Row> = all(self.db.reader(), &sql, [after.into(), i64::from(limit).into()]).await?;
         let mut users = Vec::with_capacity(rows.len());
         for row in rows {
@@ -166,10 +191,15 @@ impl Store {
             user.name_key.clone().into(),
             user.name_skeleton.clone().into(),
             user.email.clone().into(),
-            user.password_hash.as_ref().map(|hash| hash.expose().to_owned()).into(),
+            user.password_hash
+                .as_ref()
+                .map(|hash| hash.expose().to_owned())
+                .into(),
             user.created_at.as_unix().into(),
         ];
-        execute(&*write, sql, values).await.map_err(|error| error.or_exists("user"))?;
+        execute(&*write, sql, values)
+            .await
+            .map_err(|error| error.or_exists("user"))?;
         put_roles(&*write, &user.subject, &user.roles).await?;
         conclude(write, ChangeKind::User, user.subject.as_str(), audit).await
     }
@@ -178,7 +208,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for an unknown person or role; [`StoreError::Unavailable`].
-    pub async fn set_roles(&self, subject: &Subject, roles: &[RoleName], audit: &AuditEntry) -> Result<(), StoreError> {
+    pub async fn set_roles(
+        &self,
+        subject: &Subject,
+        roles: &[RoleName],
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
         let write = self.db.write().await?;
         let sql = "UPDATE user_account SET updated_at = $2 WHERE subject = $1";
         if execute(&*write, sql, [subject.as_str().into(), audit.at.as_unix().into()]).await? == 0 {
@@ -202,7 +237,11 @@ impl Store {
         let write = self.db.write().await?;
         let sql = "UPDATE user_account SET password_hash = $2, failed_attempts = 0, next_attempt_at = 0, \
                    updated_at = $3 WHERE subject = $1";
-        let values = [subject.as_str().into(), hash.expose().into(), audit.at.as_unix().into()];
+        let values = [
+            subject.as_str().into(),
+            hash.expose().into(),
+            audit.at.as_unix().into(),
+        ];
         if execute(&*write, sql, values).await? == 0 {
             return Err(StoreError::NotFound { what: "user" });
         }
@@ -214,10 +253,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn rehash_password(&self, subject: &Subject, old: &SecretString, new: &SecretString) -> Result<(), StoreError> {
+    pub async fn rehash_password(
+        &self,
+        subject: &Subject,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<(), StoreError> {
         let write = self.db.write().await?;
         let sql = "UPDATE user_account SET password_hash = $3 WHERE subject = $1 AND password_hash = $2";
-        execute(&*write, sql, [subject.as_str().into(), old.expose().into(), new.expose().into()]).await?;
+        execute(
+            &*write,
+            sql,
+            [subject.as_str().into(), old.expose().into(), new.expose().into()],
+        )
+        .await?;
         write.commit().await
     }
 
@@ -235,7 +284,18 @@ impl Store {
         let sql = "UPDATE user_account SET locked_at = $2, failed_attempts = 0, next_attempt_at = 0, updated_at = $3 \
                    WHERE subject = $1";
         let locked_at = revocation.map(|revocation| revocation.at.as_unix());
-        if execute(&*write, sql, [subject.as_str().into(), locked_at.into(), audit.at.as_unix().into()]).await? == 0 {
+        if execute(
+            &*write,
+            sql,
+            [
+                subject.as_str().into(),
+                locked_at.into(),
+                audit.at.as_unix().into(),
+            ],
+        )
+        .await?
+            == 0
+        {
             return Err(StoreError::NotFound { what: "user" });
         }
         if let Some(revocation) = revocation {
@@ -255,10 +315,22 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         let write = self.db.write().await?;
-        if execute(&*write, "DELETE FROM user_account WHERE subject = $1", [subject.as_str().into()]).await? == 0 {
+        if execute(
+            &*write,
+            "DELETE FROM user_account WHERE subject = $1",
+            [subject.as_str().into()],
+        )
+        .await?
+            == 0
+        {
             return Err(StoreError::NotFound { what: "user" });
         }
-        execute(&*write, "DELETE FROM user_role WHERE subject = $1", [subject.as_str().into()]).await?;
+        execute(
+            &*write,
+            "DELETE FROM user_role WHERE subject = $1",
+            [subject.as_str().into()],
+        )
+        .await?;
         end_of_subject(&*write, subject, revocation, RevokeReason::UserDeleted).await?;
         conclude(write, ChangeKind::User, subject.as_str(), audit).await
     }
@@ -278,7 +350,12 @@ impl Store {
         let row: Option<Candidate> = one(self.db.reader(), sql, [name_key.into()]).await?;
         row.map(|row| {
             Ok(LoginCandidate {
-                subject: Cell { table: "user_account", column: "subject", id: &row.subject }.parse(&row.subject)?,
+                subject: Cell {
+                    table: "user_account",
+                    column: "subject",
+                    id: &row.subject,
+                }
+                .parse(&row.subject)?,
                 password_hash: row.password_hash.map(SecretString::new),
                 locked: row.locked_at.is_some(),
             })

@@ -102,7 +102,12 @@ impl Issuer {
     ///
     /// # Errors
     /// The first [`AdminError`]; what came before it stays done.
-    pub async fn apply(&self, desired: &Desired, mode: Mode, actor: &Actor) -> Result<Vec<Applied>, AdminError> {
+    pub async fn apply(
+        &self,
+        desired: &Desired,
+        mode: Mode,
+        actor: &Actor,
+    ) -> Result<Vec<Applied>, AdminError> {
         check_names(desired)?;
         let mut done = Vec::new();
         for role in in_order(&desired.role)? {
@@ -111,13 +116,20 @@ impl Issuer {
         let clients = self.store.clients("", EVERYTHING).await?;
         for resource in &desired.resource {
             // A server that is yet to be made is named once it is there.
-            let known = resource.server.as_ref().is_none_or(|id| clients.iter().any(|client| client.id == *id));
+            let known = resource
+                .server
+                .as_ref()
+                .is_none_or(|id| clients.iter().any(|client| client.id == *id));
             done.push(self.apply_resource(resource, known, mode, actor).await?);
         }
         for client in &desired.client {
             done.push(self.apply_client(client, mode, actor).await?);
         }
-        for resource in desired.resource.iter().filter(|resource| resource.server.is_some() && !mode.dry_run) {
+        for resource in desired
+            .resource
+            .iter()
+            .filter(|resource| resource.server.is_some() && !mode.dry_run)
+        {
             self.apply_resource(resource, true, mode, actor).await?;
         }
         if mode.prune {
@@ -126,8 +138,18 @@ impl Issuer {
         Ok(done)
     }
 
-    async fn apply_role(&self, wanted: &DesiredRole, mode: Mode, actor: &Actor) -> Result<Applied, AdminError> {
-        let before = self.store.roles().await?.into_iter().find(|role| role.name == wanted.name);
+    async fn apply_role(
+        &self,
+        wanted: &DesiredRole,
+        mode: Mode,
+        actor: &Actor,
+    ) -> Result<Applied, AdminError> {
+        let before = self
+            .store
+            .roles()
+            .await?
+            .into_iter()
+            .find(|role| role.name == wanted.name);
         let role = Role {
             name: wanted.name.clone(),
             permissions: wanted.permissions.clone(),
@@ -136,7 +158,9 @@ impl Issuer {
         };
         let action = match before {
             None => "created",
-            Some(before) if before.permissions == role.permissions && before.includes == role.includes => "unchanged",
+            Some(before) if before.permissions == role.permissions && before.includes == role.includes => {
+                "unchanged"
+            }
             Some(_) => "updated",
         };
         match action {
@@ -144,7 +168,12 @@ impl Issuer {
             "updated" if !mode.dry_run => self.update_role(&role, actor).await?,
             _ => {}
         }
-        Ok(Applied { action, kind: "role", name: wanted.name.to_string(), secret: None })
+        Ok(Applied {
+            action,
+            kind: "role",
+            name: wanted.name.to_string(),
+            secret: None,
+        })
     }
 
     async fn apply_resource(
@@ -175,19 +204,36 @@ impl Issuer {
             "updated" if !mode.dry_run => self.update_resource(&resource, actor).await?,
             _ => {}
         }
-        Ok(Applied { action, kind: "resource", name: wanted.uri.to_string(), secret: None })
+        Ok(Applied {
+            action,
+            kind: "resource",
+            name: wanted.uri.to_string(),
+            secret: None,
+        })
     }
 
-    async fn apply_client(&self, wanted: &DesiredClient, mode: Mode, actor: &Actor) -> Result<Applied, AdminError> {
+    async fn apply_client(
+        &self,
+        wanted: &DesiredClient,
+        mode: Mode,
+        actor: &Actor,
+    ) -> Result<Applied, AdminError> {
         let draft = wanted.draft()?;
         let before = self.store.client(&wanted.client_id).await?;
         let name = wanted.client_id.to_string();
-        let applied = |action, secret| Applied { action, kind: "client", name: name.clone(), secret };
+        let applied = |action, secret| Applied {
+            action,
+            kind: "client",
+            name: name.clone(),
+            secret,
+        };
         let Some(before) = before else {
             if mode.dry_run {
                 return Ok(applied("created", None));
             }
-            let created = self.create_client(Some(wanted.client_id.clone()), &draft, None, actor).await?;
+            let created = self
+                .create_client(Some(wanted.client_id.clone()), &draft, None, actor)
+                .await?;
             return Ok(applied("created", created.secret));
         };
         if same_client(&before, &draft) {
@@ -206,7 +252,12 @@ impl Issuer {
         actor: &Actor,
         done: &mut Vec<Applied>,
     ) -> Result<(), AdminError> {
-        let deleted = |kind, name: String| Applied { action: "deleted", kind, name, secret: None };
+        let deleted = |kind, name: String| Applied {
+            action: "deleted",
+            kind,
+            name,
+            secret: None,
+        };
         for client in self.store.clients("", EVERYTHING).await? {
             if !desired.client.iter().any(|wanted| wanted.client_id == client.id) {
                 if !mode.dry_run {
@@ -226,7 +277,10 @@ impl Issuer {
         let mut unwanted = self.store.roles().await?;
         unwanted.retain(|role| !desired.role.iter().any(|wanted| wanted.name == role.name));
         // A role goes before the roles it includes.
-        while let Some(at) = unwanted.iter().position(|role| !unwanted.iter().any(|o| o.includes.contains(&role.name))) {
+        while let Some(at) = unwanted
+            .iter()
+            .position(|role| !unwanted.iter().any(|o| o.includes.contains(&role.name)))
+        {
             let role = unwanted.remove(at);
             if !mode.dry_run {
                 self.delete_role(&role.name, actor).await?;
@@ -239,10 +293,18 @@ impl Issuer {
 
 impl DesiredClient {
     fn draft(&self) -> Result<ClientDraft, AdminError> {
-        let application_type: Option<ApplicationType> =
-            self.application_type.as_deref().map(str::parse).transpose().map_err(AdminError::Invalid)?;
-        let rotation: Option<Rotation> =
-            self.refresh_rotation.as_deref().map(str::parse).transpose().map_err(AdminError::Invalid)?;
+        let application_type: Option<ApplicationType> = self
+            .application_type
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(AdminError::Invalid)?;
+        let rotation: Option<Rotation> = self
+            .refresh_rotation
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(AdminError::Invalid)?;
         Ok(ClientDraft {
             name: self.client_name.clone(),
             auth_method: self.token_endpoint_auth_method,
@@ -273,7 +335,9 @@ fn in_order(roles: &[DesiredRole]) -> Result<Vec<&DesiredRole>, AdminError> {
             .copied()
             .partition(|role| !waiting.iter().any(|other| role.includes.contains(&other.name)));
         if ready.is_empty() {
-            return Err(AdminError::invalid("the roles of the file include each other in a circle"));
+            return Err(AdminError::invalid(
+                "the roles of the file include each other in a circle",
+            ));
         }
         ordered.extend(ready);
         waiting = later;
@@ -283,8 +347,14 @@ fn in_order(roles: &[DesiredRole]) -> Result<Vec<&DesiredRole>, AdminError> {
 
 fn check_names(desired: &Desired) -> Result<(), AdminError> {
     let mut seen = BTreeSet::new();
-    let clients = desired.client.iter().map(|client| ("client", client.client_id.as_str()));
-    let resources = desired.resource.iter().map(|resource| ("resource", resource.uri.as_str()));
+    let clients = desired
+        .client
+        .iter()
+        .map(|client| ("client", client.client_id.as_str()));
+    let resources = desired
+        .resource
+        .iter()
+        .map(|resource| ("resource", resource.uri.as_str()));
     let roles = desired.role.iter().map(|role| ("role", role.name.as_str()));
     for (kind, name) in clients.chain(resources).chain(roles) {
         if !seen.insert((kind, name)) {
@@ -317,12 +387,24 @@ fn same_client(client: &Client, draft: &ClientDraft) -> bool {
         && same(draft.scope.as_ref(), &client.scope)
         && same(draft.resources.as_ref(), &client.resources)
         && same(draft.redirect_uris.as_ref(), &client.redirect_uris)
-        && same(draft.post_logout_redirect_uris.as_ref(), &client.post_logout_redirect_uris)
+        && same(
+            draft.post_logout_redirect_uris.as_ref(),
+            &client.post_logout_redirect_uris,
+        )
         && same(draft.rotation.as_ref(), &client.rotation)
         && same_or_absent(draft.name.as_ref(), client.name.as_ref())
-        && same_or_absent(draft.backchannel_logout_uri.as_ref(), client.backchannel_logout_uri.as_ref())
-        && same_or_absent(draft.signing_algorithm.as_ref(), client.signing_algorithm.as_ref())
+        && same_or_absent(
+            draft.backchannel_logout_uri.as_ref(),
+            client.backchannel_logout_uri.as_ref(),
+        )
+        && same_or_absent(
+            draft.signing_algorithm.as_ref(),
+            client.signing_algorithm.as_ref(),
+        )
         && same_or_absent(draft.access_ttl.as_ref(), client.access_ttl.as_ref())
         && same_or_absent(draft.refresh_idle_ttl.as_ref(), client.refresh_idle_ttl.as_ref())
-        && same_or_absent(draft.refresh_absolute_ttl.as_ref(), client.refresh_absolute_ttl.as_ref())
+        && same_or_absent(
+            draft.refresh_absolute_ttl.as_ref(),
+            client.refresh_absolute_ttl.as_ref(),
+        )
 }

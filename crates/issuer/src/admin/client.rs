@@ -1,13 +1,14 @@
 //! Clients: create, list, show, update, rotate a secret, delete. A secret is made here, shown once and kept as a MAC.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use url::Url;
 use vouchsafe_protocol::{
-    ClientAuthMethod, ClientId, GrantType, ResourceUri, RevocationKind, ScopeSet, SecretString, SigningAlgorithm,
-    Timestamp, random_token,
+    ClientAuthMethod, ClientId, GrantType, ResourceUri, RevocationKind, ScopeSet, SecretString,
+    SigningAlgorithm, Timestamp, random_token,
 };
-use vouchsafe_store::{ApplicationType, Client, ClientSecret, Rotation};
+use vouchsafe_store::{ApplicationType, Client, ClientSecret, NewRevocation, Rotation};
 
 use super::{AdminError, or_not_found};
 use crate::audit::{Event, Remark, announce};
@@ -16,6 +17,8 @@ use crate::{Actor, Error, Issuer};
 const SECRET_BYTES: usize = 32;
 const SHORTEST_IMPORTED: usize = 32;
 const LONGEST_IMPORTED: usize = 512;
+/// Within this long every replica knows of a change.
+const LEARNING: Duration = Duration::from_secs(2);
 /// Two live secrets, so that one can be replaced without an outage.
 const OLDER_KEPT: usize = 1;
 
@@ -77,10 +80,16 @@ impl ClientDraft {
         put(&mut client.scope, self.scope.as_ref());
         put(&mut client.resources, self.resources.as_ref());
         put(&mut client.redirect_uris, self.redirect_uris.as_ref());
-        put(&mut client.post_logout_redirect_uris, self.post_logout_redirect_uris.as_ref());
+        put(
+            &mut client.post_logout_redirect_uris,
+            self.post_logout_redirect_uris.as_ref(),
+        );
         put(&mut client.rotation, self.rotation.as_ref());
         client.name = self.name.clone().or(client.name);
-        client.backchannel_logout_uri = self.backchannel_logout_uri.clone().or(client.backchannel_logout_uri);
+        client.backchannel_logout_uri = self
+            .backchannel_logout_uri
+            .clone()
+            .or(client.backchannel_logout_uri);
         client.signing_algorithm = self.signing_algorithm.or(client.signing_algorithm);
         client.access_ttl = self.access_ttl.or(client.access_ttl);
         client.refresh_idle_ttl = self.refresh_idle_ttl.or(client.refresh_idle_ttl);
@@ -140,7 +149,9 @@ impl Issuer {
         if let Some(secret) = &secret {
             client.secrets.push(self.mac_of(secret, now)?);
         }
-        let audit = Remark::new(Event::ClientCreated, actor, now).client(&client.id).entry();
+        let audit = Remark::new(Event::ClientCreated, actor, now)
+            .client(&client.id)
+            .entry();
         self.store.insert_client(&client, &audit).await?;
         self.concluded(&audit).await?;
         Ok(CreatedClient { client, secret })
@@ -151,7 +162,10 @@ impl Issuer {
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Failed`].
     pub async fn show_client(&self, id: &ClientId) -> Result<Client, AdminError> {
-        self.store.client(id).await?.ok_or_else(|| AdminError::not_found("client", id))
+        self.store
+            .client(id)
+            .await?
+            .ok_or_else(|| AdminError::not_found("client", id))
     }
 
     /// At most `limit` clients after the id `after`, by id.
@@ -166,7 +180,12 @@ impl Issuer {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn update_client(&self, id: &ClientId, draft: &ClientDraft, actor: &Actor) -> Result<Client, AdminError> {
+    pub async fn update_client(
+        &self,
+        id: &ClientId,
+        draft: &ClientDraft,
+        actor: &Actor,
+    ) -> Result<Client, AdminError> {
         let now = self.now();
         let before = self.show_client(id).await?;
         let read_at = before.updated_at;
@@ -174,18 +193,22 @@ impl Issuer {
         let was_public = before.auth_method == ClientAuthMethod::None;
         let mut client = draft.over(before, now);
         if was_public != (client.auth_method == ClientAuthMethod::None) {
-            return Err(AdminError::invalid("a client cannot turn from public to confidential or back; make a new one"));
+            return Err(AdminError::invalid(
+                "a client cannot turn from public to confidential or back; make a new one",
+            ));
         }
         // Two changes in one second still differ, so that the guard tells them apart.
-        client.updated_at = now.max(read_at.plus(std::time::Duration::from_secs(1)));
+        client.updated_at = now.max(read_at.plus(Duration::from_secs(1)));
         self.check_client(&client)?;
         let ending = (was_enabled && client.disabled_at.is_some())
-            .then(|| self.revocation(RevocationKind::Client, id.as_str(), now));
+            .then(|| self.final_client_revocation(id, now));
         let audit = Remark::new(Event::ClientUpdated, actor, now)
             .client(id)
             .with("disabled", client.disabled_at.is_some())
             .entry();
-        self.store.update_client(&client, read_at, ending.as_ref(), &audit).await?;
+        self.store
+            .update_client(&client, read_at, ending.as_ref(), &audit)
+            .await?;
         self.concluded(&audit).await?;
         Ok(client)
     }
@@ -207,11 +230,20 @@ impl Issuer {
             return Err(AdminError::Refused("a public client has no secret".to_owned()));
         };
         let kept = if only { 0 } else { OLDER_KEPT };
-        let audit = Remark::new(Event::ClientSecretRotated, actor, now).client(id).with("kept", kept).entry();
-        let stored = self.store.rotate_client_secret(id, &self.mac_of(&secret, now)?, kept, &audit).await;
+        let audit = Remark::new(Event::ClientSecretRotated, actor, now)
+            .client(id)
+            .with("kept", kept)
+            .entry();
+        let stored = self
+            .store
+            .rotate_client_secret(id, &self.mac_of(&secret, now)?, kept, &audit)
+            .await;
         or_not_found(stored, "client", id)?;
         self.concluded(&audit).await?;
-        Ok(CreatedClient { client: self.show_client(id).await?, secret: Some(secret) })
+        Ok(CreatedClient {
+            client: self.show_client(id).await?,
+            secret: Some(secret),
+        })
     }
 
     /// Removes a client and ends its families and tokens.
@@ -220,10 +252,21 @@ impl Issuer {
     /// [`AdminError`].
     pub async fn delete_client(&self, id: &ClientId, actor: &Actor) -> Result<(), AdminError> {
         let now = self.now();
-        let revocation = self.revocation(RevocationKind::Client, id.as_str(), now);
+        let revocation = self.final_client_revocation(id, now);
         let audit = Remark::new(Event::ClientDeleted, actor, now).client(id).entry();
-        or_not_found(self.store.delete_client(id, &revocation, &audit).await, "client", id)?;
+        or_not_found(
+            self.store.delete_client(id, &revocation, &audit).await,
+            "client",
+            id,
+        )?;
         self.concluded(&audit).await
+    }
+
+    /// Covers also what a replica signs before it learns of the end.
+    fn final_client_revocation(&self, id: &ClientId, now: Timestamp) -> NewRevocation {
+        let mut revocation = self.revocation(RevocationKind::Client, id.as_str(), now);
+        revocation.not_before = now.plus(LEARNING);
+        revocation
     }
 
     /// Writes the log line of a committed change and brings this process up to it.
@@ -232,18 +275,27 @@ impl Issuer {
         Ok(self.follow().await?)
     }
 
-    fn secret_for(&self, client: &Client, imported: Option<SecretString>) -> Result<Option<SecretString>, AdminError> {
+    fn secret_for(
+        &self,
+        client: &Client,
+        imported: Option<SecretString>,
+    ) -> Result<Option<SecretString>, AdminError> {
         match (client.auth_method, imported) {
             (ClientAuthMethod::None, None) => Ok(None),
             (ClientAuthMethod::None, Some(_)) => Err(AdminError::invalid("a public client has no secret")),
-            (_, None) => Ok(Some(SecretString::new(random_token(self.entropy(), SECRET_BYTES)))),
+            (_, None) => Ok(Some(SecretString::new(random_token(
+                self.entropy(),
+                SECRET_BYTES,
+            )))),
             (_, Some(secret)) => {
                 let length = secret.expose().len();
                 let plain = secret.expose().bytes().all(|byte| byte.is_ascii_graphic());
                 if plain && (SHORTEST_IMPORTED..=LONGEST_IMPORTED).contains(&length) {
                     Ok(Some(secret))
                 } else {
-                    Err(AdminError::invalid("an imported secret has 32 to 512 printable ASCII characters"))
+                    Err(AdminError::invalid(
+                        "an imported secret has 32 to 512 printable ASCII characters",
+                    ))
                 }
             }
         }
@@ -265,10 +317,14 @@ impl Issuer {
     fn check_client(&self, client: &Client) -> Result<(), AdminError> {
         let public = client.auth_method == ClientAuthMethod::None;
         if public && client.grants.contains(&GrantType::ClientCredentials) {
-            return Err(AdminError::invalid("client_credentials needs a client that authenticates (RFC 6749 4.4)"));
+            return Err(AdminError::invalid(
+                "client_credentials needs a client that authenticates (RFC 6749 4.4)",
+            ));
         }
         if public && client.rotation == Rotation::Never {
-            return Err(AdminError::invalid("refresh tokens of a public client always rotate (RFC 9700 4.14.2)"));
+            return Err(AdminError::invalid(
+                "refresh tokens of a public client always rotate (RFC 9700 4.14.2)",
+            ));
         }
         let grants: BTreeSet<GrantType> = client.grants.iter().copied().collect();
         if grants.len() != client.grants.len() || grants.is_empty() {
@@ -283,7 +339,14 @@ impl Issuer {
                 return Err(AdminError::not_found("resource", uri));
             }
         }
-        for ttl in [client.access_ttl, client.refresh_idle_ttl, client.refresh_absolute_ttl].into_iter().flatten() {
+        for ttl in [
+            client.access_ttl,
+            client.refresh_idle_ttl,
+            client.refresh_absolute_ttl,
+        ]
+        .into_iter()
+        .flatten()
+        {
             if ttl <= 0 {
                 return Err(AdminError::invalid("a lifetime is at least one second"));
             }
@@ -292,15 +355,22 @@ impl Issuer {
         if algorithm.is_some_and(|algorithm| !self.config.key_policy.algorithms.contains(&algorithm)) {
             return Err(AdminError::invalid("no key signs with this algorithm here"));
         }
-        let callbacks = client.redirect_uris.iter().chain(&client.post_logout_redirect_uris);
-        callbacks.chain(&client.backchannel_logout_uri).try_for_each(|uri| check_callback(uri, client.application_type))
+        let callbacks = client
+            .redirect_uris
+            .iter()
+            .chain(&client.post_logout_redirect_uris);
+        callbacks
+            .chain(&client.backchannel_logout_uri)
+            .try_for_each(|uri| check_callback(uri, client.application_type))
     }
 }
 
 /// A redirect target: https, http on a loopback host, or for native applications a scheme with a dot (RFC 8252 7.1).
 fn check_callback(uri: &str, application_type: ApplicationType) -> Result<(), AdminError> {
     let bad = |why: &str| Err(AdminError::invalid(format!("redirect target {uri:?}: {why}")));
-    let Ok(url) = Url::parse(uri) else { return bad("not an absolute URI") };
+    let Ok(url) = Url::parse(uri) else {
+        return bad("not an absolute URI");
+    };
     if url.fragment().is_some() {
         return bad("a fragment is not allowed (RFC 6749 3.1.2)");
     }

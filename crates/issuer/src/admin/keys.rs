@@ -1,8 +1,8 @@
 //! Keys: list, rotate, revoke, rewrap.
 
 use vouchsafe_keys::{
-    KeyAlgorithm, KeyRecord, KeyState, MasterKey, Purpose, RevokeRefused, RotateRefused, Urgency, plan_revocation,
-    plan_rotation,
+    KeyAlgorithm, KeyRecord, KeyState, MasterKey, Purpose, RevokeRefused, RotateRefused, Urgency,
+    plan_revocation, plan_rotation,
 };
 use vouchsafe_protocol::{Kid, RevocationKind, Timestamp};
 use vouchsafe_store::KeyChange;
@@ -37,7 +37,11 @@ impl Issuer {
     pub async fn list_keys(&self) -> Result<Vec<KeyView>, AdminError> {
         let (records, _) = self.read_keys().await?;
         let mut views: Vec<KeyView> = records.iter().map(|record| self.view_key(record)).collect();
-        let rank = |state| ["active", "next", "verify_only", "compromised", "retired"].iter().position(|s| *s == state);
+        let rank = |state| {
+            ["active", "next", "verify_only", "compromised", "retired"]
+                .iter()
+                .position(|s| *s == state)
+        };
         views.sort_by_key(|view| (view.purpose, view.algorithm, rank(view.state), view.published_at));
         Ok(views)
     }
@@ -46,7 +50,9 @@ impl Issuer {
         let policy = &self.config.key_policy;
         let (state, next_step) = match record.state(self.now(), policy) {
             KeyState::Next { activates_at } => ("next", Some(("active", activates_at))),
-            KeyState::Active { deactivates_at, .. } => ("active", deactivates_at.map(|at| ("verify_only", at))),
+            KeyState::Active { deactivates_at, .. } => {
+                ("active", deactivates_at.map(|at| ("verify_only", at)))
+            }
             KeyState::VerifyOnly { until } => ("verify_only", until.map(|at| ("retired", at))),
             KeyState::Retired => ("retired", None),
             KeyState::Compromised { .. } => ("compromised", None),
@@ -75,6 +81,7 @@ impl Issuer {
         let now = self.now();
         let policy = &self.config.key_policy;
         let (records, version) = self.read_keys().await?;
+        self.must_be_ours(&records)?;
         let mut steps = Vec::new();
         for (algorithm, purpose) in lines {
             let planned = plan_rotation(&records, *algorithm, *purpose, policy, now, urgency);
@@ -94,7 +101,8 @@ impl Issuer {
             .with("now", matches!(urgency, Urgency::Now { .. }))
             .with("forced", forced)
             .entry();
-        self.commit_steps((records, version), &steps, WithSteps::default(), &audit).await?;
+        self.commit_steps((records, version), &steps, WithSteps::default(), &audit)
+            .await?;
         self.concluded(&audit).await?;
         Ok(steps.len())
     }
@@ -103,7 +111,9 @@ impl Issuer {
     #[must_use]
     pub fn signing_lines(&self) -> Vec<(KeyAlgorithm, Purpose)> {
         let algorithms = self.config.key_policy.algorithms.iter();
-        algorithms.map(|algorithm| (KeyAlgorithm::from(*algorithm), Purpose::Signing)).collect()
+        algorithms
+            .map(|algorithm| (KeyAlgorithm::from(*algorithm), Purpose::Signing))
+            .collect()
     }
 
     /// Trusts a key no longer, from this instant: nothing it signed is accepted, and its successor signs at once.
@@ -114,18 +124,28 @@ impl Issuer {
     pub async fn revoke_key(&self, kid: &Kid, actor: &Actor) -> Result<u64, AdminError> {
         let now = self.now();
         let (records, version) = self.read_keys().await?;
-        let steps = plan_revocation(&records, kid, &self.config.key_policy, now).map_err(|refused| match refused {
-            RevokeRefused::NotFound { kid } => AdminError::not_found("key", kid),
-            RevokeRefused::AlreadyRevoked { .. } => AdminError::Refused(refused.to_string()),
-        })?;
-        let purpose = records.iter().find(|record| record.kid == *kid).map(|record| record.purpose);
+        let steps =
+            plan_revocation(&records, kid, &self.config.key_policy, now).map_err(
+                |refused| match refused {
+                    RevokeRefused::NotFound { kid } => AdminError::not_found("key", kid),
+                    RevokeRefused::AlreadyRevoked { .. } => AdminError::Refused(refused.to_string()),
+                },
+            )?;
+        let purpose = records
+            .iter()
+            .find(|record| record.kid == *kid)
+            .map(|record| record.purpose);
         let revocation = self.revocation(RevocationKind::Kid, kid.as_str(), now);
-        let audit = Remark::new(Event::KeyRevoked, actor, now).with("kid", kid.as_str()).entry();
+        let audit = Remark::new(Event::KeyRevoked, actor, now)
+            .with("kid", kid.as_str())
+            .entry();
         let with = WithSteps {
             revocation: Some(&revocation),
             ended_mac: (purpose == Some(Purpose::RefreshMac)).then_some(kid),
         };
-        let ended = self.commit_steps((records, version), &steps, with, &audit).await?;
+        let ended = self
+            .commit_steps((records, version), &steps, with, &audit)
+            .await?;
         self.concluded(&audit).await?;
         Ok(ended)
     }
@@ -139,13 +159,19 @@ impl Issuer {
         let mut changes = Vec::new();
         for record in records.iter().filter(|record| record.sealed.is_some()) {
             let sealed = vouchsafe_keys::rewrap(record, &self.master, new).map_err(Error::from)?;
-            changes.push(KeyChange::Reseal(record.kid.clone(), sealed.nonce_and_ciphertext, sealed.master_id));
+            changes.push(KeyChange::Reseal(
+                record.kid.clone(),
+                sealed.nonce_and_ciphertext,
+                sealed.master_id,
+            ));
         }
         let audit = Remark::new(Event::KeysRewrapped, actor, self.now())
             .with("keys", changes.len())
             .with("master_key", new.id())
             .entry();
-        self.store.change_keys(version, &changes, None, None, &audit).await?;
+        self.store
+            .change_keys(version, &changes, None, None, &audit)
+            .await?;
         crate::audit::announce(&audit);
         Ok(changes.len())
     }

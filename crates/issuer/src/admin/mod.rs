@@ -40,7 +40,9 @@ impl From<Error> for AdminError {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(StoreError::Exists { what }) => Self::Refused(format!("this {what} exists already")),
-            Error::Store(StoreError::Stale { what }) => Self::Refused(format!("the {what} changed meanwhile; try again")),
+            Error::Store(StoreError::Stale { what }) => {
+                Self::Refused(format!("the {what} changed meanwhile; try again"))
+            }
             error => Self::Failed(error),
         }
     }
@@ -63,7 +65,10 @@ impl From<HashError> for AdminError {
 
 impl AdminError {
     pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
-        Self::NotFound { what, name: name.to_string() }
+        Self::NotFound {
+            what,
+            name: name.to_string(),
+        }
     }
 
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
@@ -78,9 +83,9 @@ pub(crate) fn or_not_found<T>(
     name: impl ToString,
 ) -> Result<T, AdminError> {
     match result {
-        Err(StoreError::NotFound { what: "role" }) if what != "role" => {
-            Err(AdminError::Refused("one of these roles does not exist".to_owned()))
-        }
+        Err(StoreError::NotFound { what: "role" }) if what != "role" => Err(AdminError::Refused(
+            "one of these roles does not exist".to_owned(),
+        )),
         Err(StoreError::NotFound { .. }) => Err(AdminError::not_found(what, name)),
         other => Ok(other?),
     }

@@ -14,8 +14,9 @@ impl Issuer {
     /// [`AdminError`].
     pub async fn create_resource(&self, resource: &Resource, actor: &Actor) -> Result<(), AdminError> {
         self.check_resource(resource).await?;
-        let audit =
-            Remark::new(Event::ResourceCreated, actor, self.now()).with("resource", resource.uri.as_str()).entry();
+        let audit = Remark::new(Event::ResourceCreated, actor, self.now())
+            .with("resource", resource.uri.as_str())
+            .entry();
         self.store.insert_resource(resource, &audit).await?;
         self.concluded(&audit).await
     }
@@ -26,9 +27,14 @@ impl Issuer {
     /// [`AdminError`].
     pub async fn update_resource(&self, resource: &Resource, actor: &Actor) -> Result<(), AdminError> {
         self.check_resource(resource).await?;
-        let audit =
-            Remark::new(Event::ResourceUpdated, actor, self.now()).with("resource", resource.uri.as_str()).entry();
-        or_not_found(self.store.update_resource(resource, &audit).await, "resource", &resource.uri)?;
+        let audit = Remark::new(Event::ResourceUpdated, actor, self.now())
+            .with("resource", resource.uri.as_str())
+            .entry();
+        or_not_found(
+            self.store.update_resource(resource, &audit).await,
+            "resource",
+            &resource.uri,
+        )?;
         self.concluded(&audit).await
     }
 
@@ -45,7 +51,9 @@ impl Issuer {
     /// # Errors
     /// [`AdminError`].
     pub async fn delete_resource(&self, uri: &ResourceUri, actor: &Actor) -> Result<(), AdminError> {
-        let audit = Remark::new(Event::ResourceDeleted, actor, self.now()).with("resource", uri.as_str()).entry();
+        let audit = Remark::new(Event::ResourceDeleted, actor, self.now())
+            .with("resource", uri.as_str())
+            .entry();
         or_not_found(self.store.delete_resource(uri, &audit).await, "resource", uri)?;
         self.concluded(&audit).await
     }

@@ -14,7 +14,9 @@ impl Issuer {
     /// [`AdminError`].
     pub async fn create_role(&self, role: &Role, actor: &Actor) -> Result<(), AdminError> {
         self.check_role(role)?;
-        let audit = Remark::new(Event::RoleCreated, actor, self.now()).with("role", role.name.as_str()).entry();
+        let audit = Remark::new(Event::RoleCreated, actor, self.now())
+            .with("role", role.name.as_str())
+            .entry();
         self.store.insert_role(role, &audit).await?;
         self.concluded(&audit).await
     }
@@ -25,7 +27,9 @@ impl Issuer {
     /// [`AdminError`].
     pub async fn update_role(&self, role: &Role, actor: &Actor) -> Result<(), AdminError> {
         self.check_role(role)?;
-        let audit = Remark::new(Event::RoleUpdated, actor, self.now()).with("role", role.name.as_str()).entry();
+        let audit = Remark::new(Event::RoleUpdated, actor, self.now())
+            .with("role", role.name.as_str())
+            .entry();
         or_not_found(self.store.update_role(role, &audit).await, "role", &role.name)?;
         self.concluded(&audit).await
     }
@@ -43,11 +47,18 @@ impl Issuer {
     /// # Errors
     /// [`AdminError`].
     pub async fn delete_role(&self, name: &RoleName, actor: &Actor) -> Result<(), AdminError> {
-        let included_by = self.store.roles().await?.into_iter().find(|role| role.includes.contains(name));
+        let included_by = self
+            .store
+            .roles()
+            .await?
+            .into_iter()
+            .find(|role| role.includes.contains(name));
         if let Some(role) = included_by {
             return Err(AdminError::Refused(format!("role {} includes it", role.name)));
         }
-        let audit = Remark::new(Event::RoleDeleted, actor, self.now()).with("role", name.as_str()).entry();
+        let audit = Remark::new(Event::RoleDeleted, actor, self.now())
+            .with("role", name.as_str())
+            .entry();
         or_not_found(self.store.delete_role(name, &audit).await, "role", name)?;
         self.concluded(&audit).await
     }
@@ -58,7 +69,9 @@ impl Issuer {
             return Err(AdminError::not_found("role", unknown));
         }
         if catalog.authority(&role.includes).roles.contains(&role.name) {
-            return Err(AdminError::invalid("a role cannot include itself, directly or through others"));
+            return Err(AdminError::invalid(
+                "a role cannot include itself, directly or through others",
+            ));
         }
         if !role.permissions.is_within_limits() {
             return Err(AdminError::invalid("a role may list at most 100 permissions"));

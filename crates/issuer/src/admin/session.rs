@@ -23,12 +23,20 @@ impl Issuer {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn list_sessions(&self, query: &SessionQuery, limit: u32) -> Result<Vec<FamilySummary>, AdminError> {
+    pub async fn list_sessions(
+        &self,
+        query: &SessionQuery,
+        limit: u32,
+    ) -> Result<Vec<FamilySummary>, AdminError> {
         let subject = match &query.user {
             Some(name) => Some(self.show_user(name).await?.subject),
             None => None,
         };
-        let filter = FamilyFilter { subject, client_id: query.client_id.clone(), ended_too: query.ended_too };
+        let filter = FamilyFilter {
+            subject,
+            client_id: query.client_id.clone(),
+            ended_too: query.ended_too,
+        };
         Ok(self.store.families(&filter, self.now(), limit).await?)
     }
 
@@ -52,7 +60,9 @@ impl Issuer {
         let now = self.now();
         let subject = self.show_user(name).await?.subject;
         let revocation = self.revocation(RevocationKind::Subject, subject.as_str(), now);
-        let audit = Remark::new(Event::FamilyRevoked, actor, now).subject(&subject).entry();
+        let audit = Remark::new(Event::FamilyRevoked, actor, now)
+            .subject(&subject)
+            .entry();
         let ended = self.store.revoke_subject(&subject, &revocation, &audit).await?;
         self.concluded(&audit).await?;
         Ok(ended)

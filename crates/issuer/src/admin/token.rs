@@ -24,7 +24,12 @@ pub struct TokenReport {
 
 impl TokenReport {
     fn unknown() -> Self {
-        Self { kind: "unknown", active: false, state: "not a token of this issuer".to_owned(), claims: Value::Null }
+        Self {
+            kind: "unknown",
+            active: false,
+            state: "not a token of this issuer".to_owned(),
+            claims: Value::Null,
+        }
     }
 }
 
@@ -34,11 +39,16 @@ impl Issuer {
     /// # Errors
     /// [`AdminError::Failed`].
     pub async fn inspect_token(&self, token: &SecretString) -> Result<TokenReport, AdminError> {
-        let Ok(jws) = UnverifiedJws::parse(token.expose()) else { return Ok(TokenReport::unknown()) };
+        let Ok(jws) = UnverifiedJws::parse(token.expose()) else {
+            return Ok(TokenReport::unknown());
+        };
         if jws.has_typ(TYP_ACCESS_TOKEN) {
             return self.inspect_access(token).await;
         }
-        let Some(claims) = self.read_refresh_token(token.expose()).filter(|_| jws.has_typ(TYP_REFRESH_TOKEN)) else {
+        let Some(claims) = self
+            .read_refresh_token(token.expose())
+            .filter(|_| jws.has_typ(TYP_REFRESH_TOKEN))
+        else {
             return Ok(TokenReport::unknown());
         };
         let family = self.store.family(&claims.sid).await?;
@@ -47,13 +57,20 @@ impl Issuer {
             None => "its family is gone".to_owned(),
             Some(family) => match family.ended {
                 Some(ended) => format!("ended: {}", ended.reason.as_str()),
-                None if now >= family.idle_expires_at || now >= family.absolute_expires_at => "expired".to_owned(),
+                None if now >= family.idle_expires_at || now >= family.absolute_expires_at => {
+                    "expired".to_owned()
+                }
                 None if family.seq == claims.seq => "live".to_owned(),
                 None => format!("replaced: the live token is number {}", family.seq),
             },
         };
         let claims = serde_json::to_value(&claims).unwrap_or(Value::Null);
-        Ok(TokenReport { kind: "refresh_token", active: state == "live", state, claims })
+        Ok(TokenReport {
+            kind: "refresh_token",
+            active: state == "live",
+            state,
+            claims,
+        })
     }
 
     async fn inspect_access(&self, token: &SecretString) -> Result<TokenReport, AdminError> {
@@ -61,14 +78,29 @@ impl Issuer {
         let (kind, now) = ("access_token", self.now());
         if let Some(verified) = self.verify_access(token.expose(), &revoked, now) {
             let claims = serde_json::to_value(verified.claims()).unwrap_or(Value::Null);
-            return Ok(TokenReport { kind, active: true, state: "live".to_owned(), claims });
+            return Ok(TokenReport {
+                kind,
+                active: true,
+                state: "live".to_owned(),
+                claims,
+            });
         }
         match self.verify_access(token.expose(), &RevocationIndex::new(), now) {
             Some(verified) => {
                 let claims = serde_json::to_value(verified.claims()).unwrap_or(Value::Null);
-                Ok(TokenReport { kind, active: false, state: "revoked".to_owned(), claims })
+                Ok(TokenReport {
+                    kind,
+                    active: false,
+                    state: "revoked".to_owned(),
+                    claims,
+                })
             }
-            None => Ok(TokenReport { kind, active: false, state: "expired or not ours".to_owned(), claims: json!(null) }),
+            None => Ok(TokenReport {
+                kind,
+                active: false,
+                state: "expired or not ours".to_owned(),
+                claims: json!(null),
+            }),
         }
     }
 
@@ -76,7 +108,11 @@ impl Issuer {
     ///
     /// # Errors
     /// [`AdminError::NotFound`] for what is no live token of ours; [`AdminError::Failed`].
-    pub async fn revoke_token(&self, token: &SecretString, actor: &Actor) -> Result<&'static str, AdminError> {
+    pub async fn revoke_token(
+        &self,
+        token: &SecretString,
+        actor: &Actor,
+    ) -> Result<&'static str, AdminError> {
         let now = self.now();
         if let Some(claims) = self.read_refresh_token(token.expose()) {
             self.revoke_session(&claims.sid, actor).await?;

@@ -27,7 +27,8 @@ impl Issuer {
     /// # Errors
     /// [`AdminError`]; [`AdminError::Refused`] also when a look-alike of the name is taken.
     pub async fn create_user(&self, draft: &UserDraft, actor: &Actor) -> Result<User, AdminError> {
-        let name = AccountName::parse(&draft.username).map_err(|error| AdminError::invalid(error.to_string()))?;
+        let name =
+            AccountName::parse(&draft.username).map_err(|error| AdminError::invalid(error.to_string()))?;
         if draft.email.as_deref().is_some_and(|email| !is_address(email)) {
             return Err(AdminError::invalid("this is not a mail address"));
         }
@@ -45,8 +46,14 @@ impl Issuer {
             roles: draft.roles.clone(),
             created_at: self.now(),
         };
-        let audit = Remark::new(Event::UserCreated, actor, self.now()).subject(&user.subject).entry();
-        or_not_found(self.store.insert_user(&user, &audit).await, "user", &draft.username)?;
+        let audit = Remark::new(Event::UserCreated, actor, self.now())
+            .subject(&user.subject)
+            .entry();
+        or_not_found(
+            self.store.insert_user(&user, &audit).await,
+            "user",
+            &draft.username,
+        )?;
         self.concluded(&audit).await?;
         self.show_user(user.subject.as_str()).await
     }
@@ -79,9 +86,17 @@ impl Issuer {
         let now = self.now();
         let subject = self.show_user(name).await?.subject;
         let revocation = locked.then(|| self.revocation(RevocationKind::Subject, subject.as_str(), now));
-        let event = if locked { Event::UserLocked } else { Event::UserUnlocked };
+        let event = if locked {
+            Event::UserLocked
+        } else {
+            Event::UserUnlocked
+        };
         let audit = Remark::new(event, actor, now).subject(&subject).entry();
-        or_not_found(self.store.set_locked(&subject, revocation.as_ref(), &audit).await, "user", name)?;
+        or_not_found(
+            self.store.set_locked(&subject, revocation.as_ref(), &audit).await,
+            "user",
+            name,
+        )?;
         self.concluded(&audit).await
     }
 
@@ -89,13 +104,26 @@ impl Issuer {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn set_user_password(&self, name: &str, password: &SecretString, actor: &Actor) -> Result<(), AdminError> {
+    pub async fn set_user_password(
+        &self,
+        name: &str,
+        password: &SecretString,
+        actor: &Actor,
+    ) -> Result<(), AdminError> {
         let now = self.now();
         let subject = self.show_user(name).await?.subject;
         let hash = self.hasher.hash(password, self.entropy()).await?;
         let revocation = self.revocation(RevocationKind::Subject, subject.as_str(), now);
-        let audit = Remark::new(Event::UserPasswordSet, actor, now).subject(&subject).entry();
-        or_not_found(self.store.set_password(&subject, &hash, &revocation, &audit).await, "user", name)?;
+        let audit = Remark::new(Event::UserPasswordSet, actor, now)
+            .subject(&subject)
+            .entry();
+        or_not_found(
+            self.store
+                .set_password(&subject, &hash, &revocation, &audit)
+                .await,
+            "user",
+            name,
+        )?;
         self.concluded(&audit).await
     }
 
@@ -103,10 +131,18 @@ impl Issuer {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn set_user_roles(&self, name: &str, roles: &[RoleName], actor: &Actor) -> Result<User, AdminError> {
+    pub async fn set_user_roles(
+        &self,
+        name: &str,
+        roles: &[RoleName],
+        actor: &Actor,
+    ) -> Result<User, AdminError> {
         let subject = self.show_user(name).await?.subject;
         let names: Vec<String> = roles.iter().map(ToString::to_string).collect();
-        let audit = Remark::new(Event::UserRolesSet, actor, self.now()).subject(&subject).with("roles", names).entry();
+        let audit = Remark::new(Event::UserRolesSet, actor, self.now())
+            .subject(&subject)
+            .with("roles", names)
+            .entry();
         or_not_found(self.store.set_roles(&subject, roles, &audit).await, "user", name)?;
         self.concluded(&audit).await?;
         self.show_user(subject.as_str()).await
@@ -120,8 +156,14 @@ impl Issuer {
         let now = self.now();
         let subject = self.show_user(name).await?.subject;
         let revocation = self.revocation(RevocationKind::Subject, subject.as_str(), now);
-        let audit = Remark::new(Event::UserDeleted, actor, now).subject(&subject).entry();
-        or_not_found(self.store.delete_user(&subject, &revocation, &audit).await, "user", name)?;
+        let audit = Remark::new(Event::UserDeleted, actor, now)
+            .subject(&subject)
+            .entry();
+        or_not_found(
+            self.store.delete_user(&subject, &revocation, &audit).await,
+            "user",
+            name,
+        )?;
         self.concluded(&audit).await
     }
 }
@@ -137,5 +179,8 @@ fn is_address(text: &str) -> bool {
     let mut parts = text.split('@');
     let (local, domain, rest) = (parts.next(), parts.next(), parts.next());
     let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    plain && rest.is_none() && local.is_some_and(|part| !part.is_empty()) && domain.is_some_and(|part| !part.is_empty())
+    plain
+        && rest.is_none()
+        && local.is_some_and(|part| !part.is_empty())
+        && domain.is_some_and(|part| !part.is_empty())
 }

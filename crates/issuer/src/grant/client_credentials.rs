@@ -21,8 +21,14 @@ impl Issuer {
             scope: &scope,
             person: None,
             now: self.now(),
-        })?;
-        Ok(TokenGrant { access_token: minted.token, expires_in: minted.expires_in, scope, refresh: None })
+        })
+            .await?;
+        Ok(TokenGrant {
+            access_token: minted.token,
+            expires_in: minted.expires_in,
+            scope,
+            refresh: None,
+        })
     }
 }
 
@@ -30,6 +36,9 @@ fn confidential_only(client: &Authenticated) -> Result<(), Error> {
     if client.is_confidential() {
         Ok(())
     } else {
-        Err(Error::refused(ErrorCode::UnauthorizedClient, Reason::PublicClientNotAllowed))
+        Err(Error::refused(
+            ErrorCode::UnauthorizedClient,
+            Reason::PublicClientNotAllowed,
+        ))
     }
 }

@@ -33,11 +33,20 @@ impl Issuer {
             client,
             target: &target,
             scope: &scope,
-            person: Some(Person { family: &family, authority: &authority }),
+            person: Some(Person {
+                family: &family,
+                authority: &authority,
+            }),
             now: family.created_at,
-        })?;
+        })
+            .await?;
         let refresh = self.refresh_grant(&family, family.created_at)?;
-        Ok(TokenGrant { access_token: minted.token, expires_in: minted.expires_in, scope, refresh })
+        Ok(TokenGrant {
+            access_token: minted.token,
+            expires_in: minted.expires_in,
+            scope,
+            refresh,
+        })
     }
 
     async fn begin(
@@ -55,7 +64,10 @@ impl Issuer {
             .family(&family.id)
             .with("amr", AMR_PASSWORD)
             .entry();
-        let new = NewFamily { family, password_hash: Some(person.password_hash.clone()) };
+        let new = NewFamily {
+            family,
+            password_hash: Some(person.password_hash.clone()),
+        };
         if !self.store.begin_family(&new, &audit).await? {
             return Err(Error::refused(ErrorCode::InvalidGrant, Reason::BadPassword));
         }
@@ -73,7 +85,11 @@ impl Issuer {
     ) -> Result<Family, Error> {
         let refreshable = client.grants.contains(&GrantType::RefreshToken);
         let life = self.refresh_life(client);
-        let absolute = now.plus(if refreshable { life.absolute } else { self.config.max_access_ttl });
+        let absolute = now.plus(if refreshable {
+            life.absolute
+        } else {
+            self.config.max_access_ttl
+        });
         Ok(Family {
             id: FamilyId::random(self.entropy()),
             client_id: client.id.clone(),

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use vouchsafe_protocol::{ErrorCode, Jti, Reason, RefreshTokenClaims, ResourceUri, ScopeSet, SecretString, Timestamp};
+use vouchsafe_protocol::{
+    ErrorCode, Jti, Reason, RefreshTokenClaims, ResourceUri, ScopeSet, SecretString, Timestamp,
+};
 use vouchsafe_store::{Family, RevokeReason, RotateJob, RotateOutcome, Rotation};
 
 use crate::audience::{Target, narrow};
@@ -33,11 +35,20 @@ impl Issuer {
             client,
             target: &target,
             scope: &scope,
-            person: Some(Person { family: &family, authority: &authority }),
+            person: Some(Person {
+                family: &family,
+                authority: &authority,
+            }),
             now,
-        })?;
+        })
+            .await?;
         let refresh = self.refresh_grant(&family, now)?;
-        Ok(TokenGrant { access_token: minted.token, expires_in: minted.expires_in, scope, refresh })
+        Ok(TokenGrant {
+            access_token: minted.token,
+            expires_in: minted.expires_in,
+            scope,
+            refresh,
+        })
     }
 
     /// The audience of the token asked for: the family's, and the same one when it is named (RFC 8707 2.2).
@@ -54,15 +65,26 @@ impl Issuer {
                 audience => audience.iter().any(|uri| uri == asked.as_str()),
             };
             if !granted {
-                return Err(Error::refused(ErrorCode::InvalidTarget, Reason::ResourceNotGranted));
+                return Err(Error::refused(
+                    ErrorCode::InvalidTarget,
+                    Reason::ResourceNotGranted,
+                ));
             }
         }
         let target = self.granted_target(&self.catalog.load(), client, audience);
-        target.ok_or(Error::refused(ErrorCode::InvalidGrant, Reason::ResourceNotAllowed))
+        target.ok_or(Error::refused(
+            ErrorCode::InvalidGrant,
+            Reason::ResourceNotAllowed,
+        ))
     }
 
     /// What was granted and has since been taken from the client ends the grant's use.
-    fn still_held(&self, client: &Authenticated, target: &Target, claims: &RefreshTokenClaims) -> Result<(), Error> {
+    fn still_held(
+        &self,
+        client: &Authenticated,
+        target: &Target,
+        claims: &RefreshTokenClaims,
+    ) -> Result<(), Error> {
         if claims.scope.is_subset_of(&self.held(client, target)) {
             Ok(())
         } else {
@@ -83,7 +105,11 @@ impl Issuer {
         let family = match self.store.rotate(job).await? {
             RotateOutcome::Advanced(family) | RotateOutcome::Retried(family) => family,
             RotateOutcome::Superseded => {
-                tracing::info!(event = "refresh_superseded", sid = claims.sid.as_str(), seq = claims.seq);
+                tracing::info!(
+                    event = "refresh_superseded",
+                    sid = claims.sid.as_str(),
+                    seq = claims.seq
+                );
                 return Err(invalid(Reason::Superseded));
             }
             RotateOutcome::Reused => {
@@ -96,7 +122,12 @@ impl Issuer {
             RotateOutcome::Expired => return Err(invalid(Reason::Expired)),
             RotateOutcome::ClientMismatch => return Err(invalid(Reason::ClientMismatch)),
             RotateOutcome::Rollback(known) => {
-                tracing::error!(event = "state_rollback", sid = claims.sid.as_str(), presented = claims.seq, known);
+                tracing::error!(
+                    event = "state_rollback",
+                    sid = claims.sid.as_str(),
+                    presented = claims.seq,
+                    known
+                );
                 return Err(invalid(Reason::StateRollback));
             }
         };
@@ -111,11 +142,15 @@ impl Issuer {
         now: Timestamp,
     ) -> Result<RotateJob, Error> {
         let confidential = client.is_confidential();
-        let audit = Remark::new(Event::RefreshReuseDetected, &Actor::Client(client.id.clone()), now)
-            .client(&client.id)
-            .family(&claims.sid)
-            .with("seq", claims.seq)
-            .entry();
+        let audit = Remark::new(
+            Event::RefreshReuseDetected,
+            &Actor::Client(client.id.clone()),
+            now,
+        )
+        .client(&client.id)
+        .family(&claims.sid)
+        .with("seq", claims.seq)
+        .entry();
         Ok(RotateJob {
             sid: claims.sid.clone(),
             client_id: client.id.clone(),
@@ -127,14 +162,22 @@ impl Issuer {
             rotate: client.rotation == Rotation::Always || !confidential,
             now,
             idle_ttl: self.refresh_life(client).idle,
-            window: if confidential { self.config.retry_window_authenticated } else { self.config.retry_window },
+            window: if confidential {
+                self.config.retry_window_authenticated
+            } else {
+                self.config.retry_window
+            },
             ending: self.session_revocation(&claims.sid, now),
             audit,
         })
     }
 
     /// The refresh token of a family as it stands: the same row gives the same token.
-    pub(crate) fn refresh_grant(&self, family: &Family, now: Timestamp) -> Result<Option<RefreshGrant>, Error> {
+    pub(crate) fn refresh_grant(
+        &self,
+        family: &Family,
+        now: Timestamp,
+    ) -> Result<Option<RefreshGrant>, Error> {
         if !family.refreshable {
             return Ok(None);
         }
@@ -157,11 +200,18 @@ fn bound_to(client: &Authenticated, claims: &RefreshTokenClaims) -> Result<(), E
 }
 
 fn not_expired(claims: &RefreshTokenClaims, now: Timestamp) -> Result<(), Error> {
-    if now < claims.exp { Ok(()) } else { Err(Error::refused(ErrorCode::InvalidGrant, Reason::Expired)) }
+    if now < claims.exp {
+        Ok(())
+    } else {
+        Err(Error::refused(ErrorCode::InvalidGrant, Reason::Expired))
+    }
 }
 
 /// A refresh may ask for less than was granted, never for more (RFC 6749 6).
-fn within<'a>(asked: Option<&'a ScopeSet>, claims: &RefreshTokenClaims) -> Result<Option<&'a ScopeSet>, Error> {
+fn within<'a>(
+    asked: Option<&'a ScopeSet>,
+    claims: &RefreshTokenClaims,
+) -> Result<Option<&'a ScopeSet>, Error> {
     match asked {
         Some(asked) if !asked.is_subset_of(&claims.scope) => {
             Err(Error::refused(ErrorCode::InvalidScope, Reason::ScopeNotGranted))

@@ -76,7 +76,10 @@ impl<'a> ApiExtractor<'a> for ClientAuthorization {
             }
             (Some(_), Some(_)) => Header::Unusable,
         };
-        let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
+        let address = request
+            .extensions()
+            .get::<ClientAddress>()
+            .map(|address| address.0);
         Ok(Self { header, address })
     }
 }
@@ -112,7 +115,14 @@ impl ClientAuthorization {
                     Some(_) => ClientAuthMethod::ClientSecretPost,
                     None => ClientAuthMethod::None,
                 };
-                Ok((Credentials { client_id, secret, method }, false))
+                Ok((
+                    Credentials {
+                        client_id,
+                        secret,
+                        method,
+                    },
+                    false,
+                ))
             }
             (Header::Absent, None, _) => Err(refused(ErrorCode::InvalidClient, Reason::BadCredentials)),
         }
@@ -146,7 +156,9 @@ impl Caller {
     /// Counts a failure that happened after authentication, such as a wrong password.
     pub(super) fn failed(&self, state: &ApiState, error: vouchsafe_issuer::Error) -> ApiError {
         let error = ApiError::from(error);
-        state.limits.record(&self.source, error.refusal(), state.issuer.now());
+        state
+            .limits
+            .record(&self.source, error.refusal(), state.issuer.now());
         error
     }
 }

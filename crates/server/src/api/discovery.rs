@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::{Endpoint, Request, Response, endpoint::make};
 use poem::web::Data;
+use poem::{Endpoint, Request, Response, endpoint::make};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 use serde_json::{Value, json};
@@ -29,7 +29,11 @@ impl DiscoveryApi {
         tag = "Tag::Metadata",
         operation_id = "openid_configuration"
     )]
-    async fn openid(&self, state: Data<&ApiState>, #[oai(name = "If-None-Match")] known: Header<Option<String>>) -> CachedAnswer {
+    async fn openid(
+        &self,
+        state: Data<&ApiState>,
+        #[oai(name = "If-None-Match")] known: Header<Option<String>>,
+    ) -> CachedAnswer {
         answer(state.0, known.0.as_deref())
     }
 
@@ -40,7 +44,11 @@ impl DiscoveryApi {
         tag = "Tag::Metadata",
         operation_id = "authorization_server"
     )]
-    async fn oauth(&self, state: Data<&ApiState>, #[oai(name = "If-None-Match")] known: Header<Option<String>>) -> CachedAnswer {
+    async fn oauth(
+        &self,
+        state: Data<&ApiState>,
+        #[oai(name = "If-None-Match")] known: Header<Option<String>>,
+    ) -> CachedAnswer {
         answer(state.0, known.0.as_deref())
     }
 }
@@ -63,8 +71,11 @@ fn answer(state: &ApiState, known: Option<&str>) -> CachedAnswer {
 
 fn metadata(issuer: &Issuer) -> Value {
     let url = &issuer.config().issuer;
-    let with_secret =
-        [ClientAuthMethod::ClientSecretBasic, ClientAuthMethod::ClientSecretPost].map(ClientAuthMethod::as_str);
+    let with_secret = [
+        ClientAuthMethod::ClientSecretBasic,
+        ClientAuthMethod::ClientSecretPost,
+    ]
+    .map(ClientAuthMethod::as_str);
     let every = ClientAuthMethod::ALL.map(ClientAuthMethod::as_str);
     json!({
         "issuer": url.as_str(),

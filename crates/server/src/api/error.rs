@@ -36,7 +36,12 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, refusal: Refusal) -> Self {
-        Self { status, refusal, retry_after: None, challenge: false }
+        Self {
+            status,
+            refusal,
+            retry_after: None,
+            challenge: false,
+        }
     }
 
     pub(super) fn retry_after(mut self, wait: Duration) -> Self {
@@ -57,7 +62,9 @@ impl ApiError {
     pub(super) fn into_response(self) -> poem::Response {
         let mut response = refusal_response(self.status, self.refusal);
         if let Some(wait) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         if self.challenge {
             let challenge = HeaderValue::from_static("Basic realm=\"vouchsafe\", charset=\"UTF-8\"");
@@ -95,7 +102,11 @@ impl From<Error> for ApiError {
                 error = &error as &dyn std::error::Error
             );
         } else {
-            tracing::info!(event = "request_refused", code = refusal.code.as_str(), reason = refusal.reason.as_str());
+            tracing::info!(
+                event = "request_refused",
+                code = refusal.code.as_str(),
+                reason = refusal.reason.as_str()
+            );
         }
         let answer = Self::new(status, refusal);
         match error.retry_after() {
@@ -117,15 +128,24 @@ impl ApiResponse for ApiError {
             description,
             status: Some(status),
             status_range: None,
-            content: vec![MetaMediaType { content_type: "application/json", schema: ErrorBody::schema_ref() }],
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: ErrorBody::schema_ref(),
+            }],
             headers: Vec::new(),
         };
         MetaResponses {
             responses: vec![
                 response(400, "The request is refused (RFC 6749 5.2)."),
                 response(401, "The client did not prove who it is."),
-                response(429, "Too many failures from this address; `Retry-After` says when to come back."),
-                response(503, "Nothing was changed or the outcome is unknown; ask again after `Retry-After`."),
+                response(
+                    429,
+                    "Too many failures from this address; `Retry-After` says when to come back.",
+                ),
+                response(
+                    503,
+                    "Nothing was changed or the outcome is unknown; ask again after `Retry-After`.",
+                ),
             ],
         }
     }

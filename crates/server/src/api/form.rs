@@ -30,7 +30,10 @@ impl<'a, D: Type> ApiExtractor<'a> for OAuthForm<D> {
     fn request_meta() -> Option<MetaRequest> {
         Some(MetaRequest {
             description: None,
-            content: vec![MetaMediaType { content_type: FORM, schema: D::schema_ref() }],
+            content: vec![MetaMediaType {
+                content_type: FORM,
+                schema: D::schema_ref(),
+            }],
             required: true,
         })
     }
@@ -74,7 +77,9 @@ pub(super) fn media_type(request: &Request) -> Option<&str> {
         return None;
     }
     let essence = only.split(';').next()?.trim();
-    [FORM, "application/json"].into_iter().find(|known| known.eq_ignore_ascii_case(essence))
+    [FORM, "application/json"]
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(essence))
 }
 
 pub(super) fn unsupported_media_type() -> ApiError {

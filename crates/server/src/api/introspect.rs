@@ -78,7 +78,12 @@ impl IntrospectApi {
     /// Ask what a token is worth
     ///
     /// Tells of tokens issued to the caller and of access tokens for a resource that the caller serves.
-    #[oai(path = "/introspect", method = "post", tag = "Tag::ResourceServers", operation_id = "introspect")]
+    #[oai(
+        path = "/introspect",
+        method = "post",
+        tag = "Tag::ResourceServers",
+        operation_id = "introspect"
+    )]
     async fn introspect(
         &self,
         state: Data<&ApiState>,
@@ -93,7 +98,11 @@ impl IntrospectApi {
             Introspection::Inactive => IntrospectionBody::default(),
             Introspection::Active(token) => match *token {
                 ActiveToken::Access(claims) => access(claims),
-                ActiveToken::Refresh { claims, subject, expires } => refresh(claims, subject, expires),
+                ActiveToken::Refresh {
+                    claims,
+                    subject,
+                    expires,
+                } => refresh(claims, subject, expires),
             },
         })))
     }

@@ -16,8 +16,17 @@ impl JwksApi {
     ///
     /// Holds every key that a token accepted now may be signed with, and the next ones. `Cache-Control` follows from
     /// the rotation plan.
-    #[oai(path = "/.well-known/jwks.json", method = "get", tag = "Tag::Metadata", operation_id = "jwks")]
-    async fn jwks(&self, state: Data<&ApiState>, #[oai(name = "If-None-Match")] known: Header<Option<String>>) -> CachedAnswer {
+    #[oai(
+        path = "/.well-known/jwks.json",
+        method = "get",
+        tag = "Tag::Metadata",
+        operation_id = "jwks"
+    )]
+    async fn jwks(
+        &self,
+        state: Data<&ApiState>,
+        #[oai(name = "If-None-Match")] known: Header<Option<String>>,
+    ) -> CachedAnswer {
         let jwks = state.issuer.jwks();
         cached(jwks.bytes, jwks.etag, jwks.max_age, known.0.as_deref())
     }

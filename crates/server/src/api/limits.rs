@@ -32,21 +32,29 @@ impl Source {
         let address = address.map(address_key).unwrap_or_default();
         // A client id is bounded before it becomes a key.
         let client = client_id.chars().take(200).collect::<String>();
-        Self { client: format!("{address}|{client}"), address }
+        Self {
+            client: format!("{address}|{client}"),
+            address,
+        }
     }
 }
 
 impl FailureLimits {
     pub(super) fn new() -> Self {
-        Self { secrets: FailureLimiter::new(SECRETS, WINDOW), passwords: FailureLimiter::new(PASSWORDS, WINDOW) }
+        Self {
+            secrets: FailureLimiter::new(SECRETS, WINDOW),
+            passwords: FailureLimiter::new(PASSWORDS, WINDOW),
+        }
     }
 
     pub(super) fn check(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
         let secrets = self.secrets.check(&source.client, now);
-        secrets.and(self.passwords.check(&source.address, now)).map_err(|RetryAfter(wait)| {
-            let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts);
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, refusal).retry_after(wait)
-        })
+        secrets
+            .and(self.passwords.check(&source.address, now))
+            .map_err(|RetryAfter(wait)| {
+                let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts);
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, refusal).retry_after(wait)
+            })
     }
 
     /// Counts a refused authentication; other refusals are no guesses.

@@ -15,7 +15,11 @@ pub(crate) fn endpoint(state: &ApiState) -> BoxEndpoint<'static> {
         async move { readiness(&state).await }
     });
     let live = make(|_| async { answer(StatusCode::OK, &json!({"status": "live"})) });
-    Route::new().at("/livez", poem::get(live)).at("/readyz", poem::get(ready)).map_to_response().boxed()
+    Route::new()
+        .at("/livez", poem::get(live))
+        .at("/readyz", poem::get(ready))
+        .map_to_response()
+        .boxed()
 }
 
 /// Ready: the database answers, the view of revocations is current, and every algorithm has a key that signs.
@@ -25,11 +29,21 @@ async fn readiness(state: &ApiState) -> Response {
     let view = issuer.view_is_current();
     let keys = issuer.can_sign();
     let ready = store && view && keys;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let word = if ready { "ready" } else { "not ready" };
-    answer(status, &json!({"status": word, "checks": {"database": store, "revocations": view, "keys": keys}}))
+    answer(
+        status,
+        &json!({"status": word, "checks": {"database": store, "revocations": view, "keys": keys}}),
+    )
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {
-    Response::builder().status(status).content_type("application/json").body(body.to_string())
+    Response::builder()
+        .status(status)
+        .content_type("application/json")
+        .body(body.to_string())
 }

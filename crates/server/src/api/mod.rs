@@ -35,7 +35,14 @@ enum Tag {
     Metadata,
 }
 
-type Api = (token::TokenApi, refresh::RefreshApi, introspect::IntrospectApi, revoke::RevokeApi, jwks::JwksApi, discovery::DiscoveryApi);
+type Api = (
+    token::TokenApi,
+    refresh::RefreshApi,
+    introspect::IntrospectApi,
+    revoke::RevokeApi,
+    jwks::JwksApi,
+    discovery::DiscoveryApi,
+);
 
 fn service(server: Option<&str>) -> OpenApiService<Api, ()> {
     let api = (
@@ -65,7 +72,10 @@ pub(crate) fn endpoint(state: &ApiState) -> BoxEndpoint<'static> {
     match url.path() {
         "" => route.map_to_response().boxed(),
         path => Route::new()
-            .at(format!("/.well-known/oauth-authorization-server{path}"), poem::get(discovery::inserted(state)))
+            .at(
+                format!("/.well-known/oauth-authorization-server{path}"),
+                poem::get(discovery::inserted(state)),
+            )
             .nest(path, route)
             .map_to_response()
             .boxed(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use poem::{Request, RequestBody};
 use poem::web::Data;
+use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::{Password, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
@@ -51,8 +51,15 @@ impl<'a> ApiExtractor<'a> for RefreshBody {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = |content_type| MetaMediaType { content_type, schema: RefreshFields::schema_ref() };
-        Some(MetaRequest { description: None, content: vec![content("application/json"), content(FORM)], required: true })
+        let content = |content_type| MetaMediaType {
+            content_type,
+            schema: RefreshFields::schema_ref(),
+        };
+        Some(MetaRequest {
+            description: None,
+            content: vec![content("application/json"), content(FORM)],
+            required: true,
+        })
     }
 
     async fn from_request(
@@ -61,10 +68,19 @@ impl<'a> ApiExtractor<'a> for RefreshBody {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         no_query(request)?;
-        let Some(media_type) = media_type(request) else { return Err(unsupported_media_type().into()) };
+        let Some(media_type) = media_type(request) else {
+            return Err(unsupported_media_type().into());
+        };
         let bytes = take(body).await?;
-        let form = if media_type == FORM { Form::parse(&bytes) } else { Form::from_members(members(&bytes)?) };
-        Ok(Self(form.map_err(|error| ApiError::from(Refusal::from(error)))?, PhantomData))
+        let form = if media_type == FORM {
+            Form::parse(&bytes)
+        } else {
+            Form::from_members(members(&bytes)?)
+        };
+        Ok(Self(
+            form.map_err(|error| ApiError::from(Refusal::from(error)))?,
+            PhantomData,
+        ))
     }
 }
 
@@ -95,13 +111,20 @@ fn members(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
         }
     }
     let malformed = ApiError::from(Refusal::new(ErrorCode::InvalidRequest, Reason::MalformedBody));
-    serde_json::from_slice::<Members>(bytes).map(|members| members.0).map_err(|_| malformed)
+    serde_json::from_slice::<Members>(bytes)
+        .map(|members| members.0)
+        .map_err(|_| malformed)
 }
 
 #[OpenApi]
 impl RefreshApi {
     /// Get the next token
-    #[oai(path = "/refresh", method = "post", tag = "Tag::Clients", operation_id = "refresh")]
+    #[oai(
+        path = "/refresh",
+        method = "post",
+        tag = "Tag::Clients",
+        operation_id = "refresh"
+    )]
     async fn refresh(
         &self,
         state: Data<&ApiState>,
@@ -112,6 +135,8 @@ impl RefreshApi {
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let request = TokenRequest::parse_refresh(&mut form)?;
         let granted = state.issuer.token(&caller.client, &request).await;
-        granted.map(TokenAnswer::from).map_err(|error| caller.failed(state.0, error))
+        granted
+            .map(TokenAnswer::from)
+            .map_err(|error| caller.failed(state.0, error))
     }
 }

@@ -26,7 +26,12 @@ impl RevokeApi {
     /// End a token
     ///
     /// An access token ends itself, a refresh token its whole session.
-    #[oai(path = "/revoke", method = "post", tag = "Tag::Clients", operation_id = "revoke")]
+    #[oai(
+        path = "/revoke",
+        method = "post",
+        tag = "Tag::Clients",
+        operation_id = "revoke"
+    )]
     async fn revoke(
         &self,
         state: Data<&ApiState>,

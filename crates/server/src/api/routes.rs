@@ -5,11 +5,21 @@ use http::Method;
 use crate::http::route::RouteSpec;
 
 const fn open(path: &'static str, methods: &'static [Method], cacheable: bool) -> RouteSpec {
-    RouteSpec { path, methods, cors: true, cacheable }
+    RouteSpec {
+        path,
+        methods,
+        cors: true,
+        cacheable,
+    }
 }
 
 const fn private(path: &'static str, methods: &'static [Method], cacheable: bool) -> RouteSpec {
-    RouteSpec { path, methods, cors: false, cacheable }
+    RouteSpec {
+        path,
+        methods,
+        cors: false,
+        cacheable,
+    }
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -29,7 +39,8 @@ const ROUTES: &[RouteSpec] = &[
 ];
 
 /// Every path of the management listener.
-pub(crate) const MANAGEMENT_ROUTES: &[RouteSpec] = &[private("/livez", GET, false), private("/readyz", GET, false)];
+pub(crate) const MANAGEMENT_ROUTES: &[RouteSpec] =
+    &[private("/livez", GET, false), private("/readyz", GET, false)];
 
 /// The public paths of an issuer with this path. One table is kept for the life of the process.
 pub(crate) fn routes_under(path: &str) -> &'static [RouteSpec] {
@@ -37,8 +48,17 @@ pub(crate) fn routes_under(path: &str) -> &'static [RouteSpec] {
         return ROUTES;
     }
     let keep = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
-    let mut routes: Vec<RouteSpec> =
-        ROUTES.iter().map(|route| RouteSpec { path: keep(format!("{path}{}", route.path)), ..*route }).collect();
-    routes.push(open(keep(format!("/.well-known/oauth-authorization-server{path}")), GET, true));
+    let mut routes: Vec<RouteSpec> = ROUTES
+        .iter()
+        .map(|route| RouteSpec {
+            path: keep(format!("{path}{}", route.path)),
+            ..*route
+        })
+        .collect();
+    routes.push(open(
+        keep(format!("/.well-known/oauth-authorization-server{path}")),
+        GET,
+        true,
+    ));
     Box::leak(routes.into_boxed_slice())
 }

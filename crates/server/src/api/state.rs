@@ -15,6 +15,9 @@ pub(crate) struct ApiState {
 
 impl ApiState {
     pub(crate) fn new(issuer: Arc<Issuer>) -> Self {
-        Self { issuer, limits: Arc::new(FailureLimits::new()) }
+        Self {
+            issuer,
+            limits: Arc::new(FailureLimits::new()),
+        }
     }
 }

@@ -5,12 +5,12 @@ use poem_openapi::types::Password;
 use poem_openapi::{Object, OpenApi};
 use vouchsafe_protocol::TokenRequest;
 
+use super::Tag;
 use super::authorization::ClientAuthorization;
 use super::error::ApiError;
 use super::form::OAuthForm;
 use super::state::ApiState;
 use super::token_answer::TokenAnswer;
-use super::Tag;
 
 pub(super) struct TokenApi;
 
@@ -39,7 +39,12 @@ pub(super) struct TokenFields {
 #[OpenApi]
 impl TokenApi {
     /// Get a token
-    #[oai(path = "/token", method = "post", tag = "Tag::Clients", operation_id = "token")]
+    #[oai(
+        path = "/token",
+        method = "post",
+        tag = "Tag::Clients",
+        operation_id = "token"
+    )]
     async fn token(
         &self,
         state: Data<&ApiState>,
@@ -50,6 +55,8 @@ impl TokenApi {
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let request = TokenRequest::parse(&mut form)?;
         let granted = state.issuer.token(&caller.client, &request).await;
-        granted.map(TokenAnswer::from).map_err(|error| caller.failed(state.0, error))
+        granted
+            .map(TokenAnswer::from)
+            .map_err(|error| caller.failed(state.0, error))
     }
 }

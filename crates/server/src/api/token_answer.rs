@@ -34,7 +34,10 @@ pub(super) enum TokenAnswer {
 
 impl From<TokenGrant> for TokenAnswer {
     fn from(grant: TokenGrant) -> Self {
-        let (refresh_token, life) = grant.refresh.map(|refresh| (refresh.token, refresh.expires_in)).unzip();
+        let (refresh_token, life) = grant
+            .refresh
+            .map(|refresh| (refresh.token, refresh.expires_in))
+            .unzip();
         Self::Granted(Json(TokenBody {
             access_token: grant.access_token,
             token_type: "Bearer".to_owned(),

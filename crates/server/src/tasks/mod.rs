@@ -19,8 +19,12 @@ pub(crate) fn start(issuer: &Arc<Issuer>, shutdown: &watch::Receiver<bool>) {
 }
 
 /// Runs one tick after the other, each as long after the last as that one said.
-fn run<F>(name: &'static str, issuer: &Arc<Issuer>, shutdown: &watch::Receiver<bool>, tick: fn(Arc<Issuer>) -> F)
-where
+fn run<F>(
+    name: &'static str,
+    issuer: &Arc<Issuer>,
+    shutdown: &watch::Receiver<bool>,
+    tick: fn(Arc<Issuer>) -> F,
+) where
     F: Future<Output = Duration> + Send + 'static,
 {
     let (issuer, mut shutdown) = (Arc::clone(issuer), shutdown.clone());

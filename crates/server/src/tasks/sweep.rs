@@ -12,8 +12,16 @@ const WHILE_FULL: Duration = Duration::from_millis(100);
 pub(super) async fn tick(issuer: Arc<Issuer>) -> Duration {
     match issuer.store().sweep(issuer.now(), BATCH).await {
         Ok(swept) => {
-            let most = swept.families.max(swept.revocations).max(swept.changes).max(swept.secrets);
-            if most >= u64::from(BATCH) { WHILE_FULL } else { EVERY }
+            let most = swept
+                .families
+                .max(swept.revocations)
+                .max(swept.changes)
+                .max(swept.secrets);
+            if most >= u64::from(BATCH) {
+                WHILE_FULL
+            } else {
+                EVERY
+            }
         }
         Err(error) => {
             tracing::warn!(event = "sweep_failed", error = &error as &dyn std::error::Error);

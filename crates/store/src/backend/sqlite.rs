@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions,
-    TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, SqlxSqliteConnector,
+    TransactionOptions, TransactionTrait,
 };
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -99,7 +99,10 @@ impl Database {
     }
 
     /// Begins a write transaction, taking the write lock at once, so that nothing later in it can be refused as busy.
-    #[expect(clippy::disallowed_methods, reason = "transactions begin here and nowhere else")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "transactions begin here and nowhere else"
+    )]
     pub(crate) async fn write(&self) -> Result<Write, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -108,7 +111,12 @@ impl Database {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.writer.begin_with_options(options).await.map_err(StoreError::from) {
+            match self
+                .writer
+                .begin_with_options(options)
+                .await
+                .map_err(StoreError::from)
+            {
                 Ok(transaction) => return Ok(Write(transaction)),
                 Err(error) if error.is_busy() && tries < BEGIN_TRIES => {
                     tokio::time::sleep(Duration::from_millis(u64::from(tries) * 20)).await;

@@ -47,6 +47,9 @@ fn values_of(new: &NewFamily) -> [sea_orm::Value; 17] {
         family.created_at.as_unix().into(),
         family.idle_expires_at.as_unix().into(),
         family.absolute_expires_at.as_unix().into(),
-        new.password_hash.as_ref().map(|hash| hash.expose().to_owned()).into(),
+        new.password_hash
+            .as_ref()
+            .map(|hash| hash.expose().to_owned())
+            .into(),
     ]
 }

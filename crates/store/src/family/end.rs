@@ -16,8 +16,13 @@ pub(super) async fn end_family(
     revocation: &NewRevocation,
     audit: &AuditEntry,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 AND revoked_at IS NULL";
-    let values = [sid.as_str().into(), revocation.at.as_unix().into(), reason.as_str().into()];
+    let sql =
+        "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 AND revoked_at IS NULL";
+    let values = [
+        sid.as_str().into(),
+        revocation.at.as_unix().into(),
+        reason.as_str().into(),
+    ];
     if execute(db, sql, values).await? == 0 {
         return Ok(false);
     }
@@ -34,7 +39,11 @@ pub(crate) async fn end_of_subject(
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
     let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE subject = $1 AND revoked_at IS NULL";
-    let values = [subject.as_str().into(), revocation.at.as_unix().into(), reason.as_str().into()];
+    let values = [
+        subject.as_str().into(),
+        revocation.at.as_unix().into(),
+        reason.as_str().into(),
+    ];
     let ended = execute(db, sql, values).await?;
     append_revocation(db, revocation).await?;
     Ok(ended)
@@ -48,7 +57,11 @@ pub(crate) async fn end_of_client(
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
     let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE client_id = $1 AND revoked_at IS NULL";
-    let values = [client_id.as_str().into(), revocation.at.as_unix().into(), reason.as_str().into()];
+    let values = [
+        client_id.as_str().into(),
+        revocation.at.as_unix().into(),
+        reason.as_str().into(),
+    ];
     let ended = execute(db, sql, values).await?;
     append_revocation(db, revocation).await?;
     Ok(ended)

@@ -9,8 +9,8 @@ mod read;
 mod recent;
 mod rotate;
 
-pub(crate) use end::{end_of_client, end_of_subject};
 pub use decision::{Decision, Presented, decide};
+pub(crate) use end::{end_of_client, end_of_subject};
 pub use model::{Ended, Family, NewFamily, RevokeReason};
 pub(crate) use queue::RotationQueue;
 pub use read::{FamilyFilter, FamilySummary};

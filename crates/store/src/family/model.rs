@@ -66,7 +66,10 @@ impl FromStr for RevokeReason {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(())
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+            .ok_or(())
     }
 }
 
@@ -162,12 +165,17 @@ pub(super) const COLUMNS: &str = "id, client_id, subject, scope, audience, auth_
 impl Row {
     pub(super) fn into_family(self) -> Result<Family, StoreError> {
         let id = self.id.clone();
-        let cell = |column| Cell { table: "refresh_family", column, id: &id };
+        let cell = |column| Cell {
+            table: "refresh_family",
+            column,
+            id: &id,
+        };
         let ended = match (self.revoked_at, self.revoke_reason) {
             (None, None) => None,
-            (Some(at), Some(reason)) => {
-                Some(Ended { at: instant(at), reason: cell("revoke_reason").parse(&reason)? })
-            }
+            (Some(at), Some(reason)) => Some(Ended {
+                at: instant(at),
+                reason: cell("revoke_reason").parse(&reason)?,
+            }),
             _ => return Err(cell("revoked_at").corrupt()),
         };
         Ok(Family {
@@ -182,7 +190,10 @@ impl Row {
             refreshable: self.refreshable != 0,
             seq: self.seq,
             current_jti: cell("current_jti").parse(&self.current_jti)?,
-            previous_jti: self.previous_jti.map(|jti| cell("previous_jti").parse(&jti)).transpose()?,
+            previous_jti: self
+                .previous_jti
+                .map(|jti| cell("previous_jti").parse(&jti))
+                .transpose()?,
             mac_kid: cell("mac_kid").parse(&self.mac_kid)?,
             rotated_at: instant(self.rotated_at),
             recent: Recent::parse(self.recent).ok_or_else(|| cell("recent").corrupt())?,

@@ -36,7 +36,10 @@ impl Store {
     /// [`StoreError::Busy`] when too many wait; [`StoreError::Unavailable`] when the outcome is unknown.
     pub async fn rotate(&self, job: RotateJob) -> Result<RotateOutcome, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        self.rotations.0.try_send(Waiting { job, answer }).map_err(|_| StoreError::Busy)?;
+        self.rotations
+            .0
+            .try_send(Waiting { job, answer })
+            .map_err(|_| StoreError::Busy)?;
         outcome.await.map_err(|_| StoreError::Busy)?
     }
 }
@@ -56,8 +59,9 @@ async fn write_all(db: Database, mut receiver: mpsc::Receiver<Waiting>) {
 /// Two jobs of one family never stand in one batch: the second must see what the first committed.
 fn split(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut families = HashSet::new();
-    let (mut batch, later): (Vec<Waiting>, Vec<Waiting>) =
-        waiting.into_iter().partition(|waiting| families.insert(waiting.job.sid.clone()));
+    let (mut batch, later): (Vec<Waiting>, Vec<Waiting>) = waiting
+        .into_iter()
+        .partition(|waiting| families.insert(waiting.job.sid.clone()));
     batch.sort_by(|a, b| a.job.sid.cmp(&b.job.sid));
     (batch, later)
 }
@@ -71,7 +75,11 @@ async fn write_batch(db: &Database, batch: Vec<Waiting>) {
             }
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, jobs = batch.len(), "rotation_batch_failed");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                jobs = batch.len(),
+                "rotation_batch_failed"
+            );
             for waiting in batch {
                 let outcome = commit_alone(db, &waiting.job).await;
                 let _ = waiting.answer.send(outcome);

@@ -68,7 +68,11 @@ impl Store {
             let family = row.into_family()?;
             let username = self.username(&family.subject).await?;
             let last_used_at = instant(family.rotated_at.as_unix());
-            summaries.push(FamilySummary { family, username, last_used_at });
+            summaries.push(FamilySummary {
+                family,
+                username,
+                last_used_at,
+            });
         }
         Ok(summaries)
     }

@@ -17,7 +17,12 @@ impl Recent {
 
     /// The text that says: the token of this number was replaced at this instant.
     pub(crate) fn entry(seq: i64, at: Timestamp) -> String {
-        format!("{seq:0width$}{at:0digits$}", width = SEQ_DIGITS, at = at.as_unix(), digits = TIME_DIGITS)
+        format!(
+            "{seq:0width$}{at:0digits$}",
+            width = SEQ_DIGITS,
+            at = at.as_unix(),
+            digits = TIME_DIGITS
+        )
     }
 
     /// Reads the column; none when it is not what [`Recent::entry`] writes.

@@ -74,7 +74,11 @@ pub(super) async fn execute(db: &impl ConnectionTrait, job: &RotateJob) -> Resul
         return Ok(RotateOutcome::Rollback(None));
     };
     let family = row.into_family()?;
-    let presented = Presented { client_id: &job.client_id, seq: job.seq, jti: &job.jti };
+    let presented = Presented {
+        client_id: &job.client_id,
+        seq: job.seq,
+        jti: &job.jti,
+    };
     Ok(match decide(&family, presented, job.now, job.window) {
         Decision::Retry => RotateOutcome::Retried(family),
         Decision::Superseded => RotateOutcome::Superseded,

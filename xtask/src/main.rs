@@ -7,6 +7,7 @@
 
 mod check;
 mod command;
+mod measure;
 mod node;
 mod openapi;
 mod tally;
@@ -19,6 +20,7 @@ Usage: cargo xtask COMMAND
 
   check [--no-deny]   formatting, clippy, licences and banned crates
   test [FILTER]       every test, or those whose name contains FILTER; the last line is `N passed, M failed`
+  measure             start to ready, idle memory and token rate of the release build
   openapi             writes openapi/openapi.json anew from the built server
   help                this text
 ";
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["check", "--no-deny"] => check::run(false),
         ["test"] => Ok(test::run(None)),
         ["test", filter] if !filter.starts_with('-') && !filter.is_empty() => Ok(test::run(Some(filter))),
+        ["measure"] => measure::run(),
         ["openapi"] => openapi::run().map(|()| true),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

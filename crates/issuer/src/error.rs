@@ -54,9 +54,10 @@ impl Error {
         match self {
             Self::Refused(refusal) => *refusal,
             Self::Store(StoreError::Busy) | Self::Busy => unavailable(Reason::Busy),
-            Self::Store(StoreError::Corrupt { .. }) | Self::Keys(_) | Self::OtherMasterKey | Self::Internal(_) => {
-                Refusal::new(ErrorCode::ServerError, Reason::Internal)
-            }
+            Self::Store(StoreError::Corrupt { .. })
+            | Self::Keys(_)
+            | Self::OtherMasterKey
+            | Self::Internal(_) => Refusal::new(ErrorCode::ServerError, Reason::Internal),
             Self::Store(_) => unavailable(Reason::StoreUnavailable),
             Self::NoSigningKey => unavailable(Reason::NoSigningKey),
             Self::StaleView => unavailable(Reason::StaleView),

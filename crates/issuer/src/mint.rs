@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use vouchsafe_protocol::{ErrorCode, Reason, 
-    AccessTokenClaims, Audience, Jti, ScopeSet, SigningAlgorithm, TYP_ACCESS_TOKEN, Timestamp,
+use vouchsafe_protocol::{
+    AccessTokenClaims, Audience, ErrorCode, Jti, Reason, ScopeSet, SigningAlgorithm, TYP_ACCESS_TOKEN,
+    Timestamp,
 };
 use vouchsafe_store::{Client, Family};
 
-use crate::audience::Target;
+use crate::audience::{Target, narrow};
 use crate::authority::Authority;
+use crate::token::{RefreshGrant, TokenGrant};
 use crate::{Error, Issuer, LONGEST_ACCESS_TTL};
 
 /// The person an access token speaks for.
@@ -39,7 +41,58 @@ pub(crate) struct RefreshLife {
     pub(crate) absolute: Duration,
 }
 
+/// What a person granted to a client, as a token endpoint answers it.
+pub(crate) struct PersonGrant<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) target: &'a Target,
+    pub(crate) family: &'a Family,
+    pub(crate) authority: &'a Authority,
+    /// Fewer scopes than were granted.
+    pub(crate) asked: Option<&'a ScopeSet>,
+    pub(crate) now: Timestamp,
+}
+
 impl Issuer {
+    /// An access token for a person, narrowed by their roles, and the live refresh token of their family.
+    pub(crate) async fn grant_to_person(&self, grant: PersonGrant<'_>) -> Result<TokenGrant, Error> {
+        let PersonGrant {
+            client,
+            target,
+            family,
+            authority,
+            asked,
+            now,
+        } = grant;
+        let scope = narrow(asked.unwrap_or(&family.scope), target, authority);
+        let person = Some(Person { family, authority });
+        let minted = self
+            .mint_access(&AccessSpec {
+                client,
+                target,
+                scope: &scope,
+                person,
+                now,
+            })
+            .await?;
+        let refresh = self.refresh_grant(family, now)?;
+        Ok(TokenGrant {
+            access_token: minted.token,
+            expires_in: minted.expires_in,
+            scope,
+            refresh,
+        })
+    }
+
+    /// The refresh token of a family as it stands: the same row gives the same token.
+    fn refresh_grant(&self, family: &Family, now: Timestamp) -> Result<Option<RefreshGrant>, Error> {
+        if !family.refreshable {
+            return Ok(None);
+        }
+        let token = self.seal_refresh_token(family)?;
+        let expires_in = family.idle_expires_at.min(family.absolute_expires_at).since(now);
+        Ok(Some(RefreshGrant { token, expires_in }))
+    }
+
     /// Signs an access token. A view of revocations beyond its lease signs nothing (K10).
     pub(crate) async fn mint_access(&self, spec: &AccessSpec<'_>) -> Result<Minted, Error> {
         let subject = spec.person.map(|person| person.family.subject.as_str());
@@ -80,8 +133,13 @@ impl Issuer {
     /// Now, or the second after a revocation that covers this one, so that a token is not born dead. Whom such a
     /// revocation covers is looked up again: what it ended must not slip past it.
     async fn issue_instant(&self, spec: &AccessSpec<'_>, subject: Option<&str>) -> Result<Timestamp, Error> {
-        let earliest = self.revoked().await?.earliest_iat(subject, spec.client.id.as_str());
-        let Some(later) = earliest.filter(|earliest| *earliest > spec.now) else { return Ok(spec.now) };
+        let earliest = self
+            .revoked()
+            .await?
+            .earliest_iat(subject, spec.client.id.as_str());
+        let Some(later) = earliest.filter(|earliest| *earliest > spec.now) else {
+            return Ok(spec.now);
+        };
         let client = self.store.client(&spec.client.id).await?;
         if client.is_none_or(|client| client.disabled_at.is_some()) {
             return Err(Error::refused(ErrorCode::InvalidClient, Reason::BadCredentials));

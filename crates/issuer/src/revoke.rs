@@ -3,7 +3,8 @@
 
 use vouchsafe_jose::UnverifiedJws;
 use vouchsafe_protocol::{
-    ErrorCode, FamilyId, Reason, RevocationKind, SecretString, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN, Timestamp,
+    AccessTokenClaims, ErrorCode, FamilyId, Reason, RevocationKind, SecretString, TYP_ACCESS_TOKEN,
+    TYP_REFRESH_TOKEN, Timestamp,
 };
 use vouchsafe_store::{NewRevocation, RevokeReason};
 use vouchsafe_verifier::RevocationIndex;
@@ -37,8 +38,19 @@ impl Issuer {
         };
         let claims = verified.claims();
         owned(caller, &claims.client_id)?;
-        let audit = Remark::new(Event::AccessTokenRevoked, &Actor::Client(caller.id.clone()), now)
-            .client(&caller.id)
+        self.end_access_token(claims, &Actor::Client(caller.id.clone()))
+            .await
+    }
+
+    /// Ends one access token by its `jti`.
+    pub(crate) async fn end_access_token(
+        &self,
+        claims: &AccessTokenClaims,
+        actor: &Actor,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let audit = Remark::new(Event::AccessTokenRevoked, actor, now)
+            .client(&claims.client_id)
             .with("jti", claims.jti.as_str())
             .entry();
         let entry = self.revocation(RevocationKind::Jti, claims.jti.as_str(), now);

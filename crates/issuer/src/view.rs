@@ -164,7 +164,10 @@ impl Issuer {
     async fn follow_keys(&self) -> Result<(), Error> {
         match self.reload_keys().await {
             Err(error @ Error::Keys(_)) => {
-                tracing::error!(event = "keys_unreadable", error = &error as &dyn std::error::Error);
+                tracing::error!(
+                    event = "keys_unreadable",
+                    error = &error as &dyn std::error::Error
+                );
                 Ok(())
             }
             other => other,

@@ -1,6 +1,6 @@
 //! Resources: audiences that tokens may be for (RFC 8707) and the scopes each of them knows.
 
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::{ClientId, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp};
 
 use crate::log::conclude;
@@ -71,6 +71,23 @@ impl Row {
     }
 }
 
+/// The values of every column, in the order of [`COLUMNS`].
+fn values_of(resource: &Resource) -> [Value; 8] {
+    [
+        resource.uri.as_str().into(),
+        resource.scope.to_string().into(),
+        i64::from(resource.by_role).into(),
+        i64::from(resource.closed).into(),
+        resource.server_client_id.as_ref().map(ToString::to_string).into(),
+        resource
+            .signing_algorithm
+            .map(|algorithm| algorithm.as_str().to_owned())
+            .into(),
+        resource.access_ttl.into(),
+        resource.created_at.as_unix().into(),
+    ]
+}
+
 impl Store {
     /// One resource, or none.
     ///
@@ -99,20 +116,7 @@ impl Store {
     pub async fn insert_resource(&self, resource: &Resource, audit: &AuditEntry) -> Result<(), StoreError> {
         let write = self.db.write().await?;
         let sql = format!("INSERT INTO resource ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
-        let values = [
-            resource.uri.as_str().into(),
-            resource.scope.to_string().into(),
-            i64::from(resource.by_role).into(),
-            i64::from(resource.closed).into(),
-            resource.server_client_id.as_ref().map(ToString::to_string).into(),
-            resource
-                .signing_algorithm
-                .map(|algorithm| algorithm.as_str().to_owned())
-                .into(),
-            resource.access_ttl.into(),
-            resource.created_at.as_unix().into(),
-        ];
-        execute(&*write, &sql, values)
+        execute(&*write, &sql, values_of(resource))
             .await
             .map_err(|error| error.or_exists("resource"))?;
         conclude(write, ChangeKind::Resource, resource.uri.as_str(), audit).await
@@ -125,20 +129,8 @@ impl Store {
     pub async fn update_resource(&self, resource: &Resource, audit: &AuditEntry) -> Result<(), StoreError> {
         let write = self.db.write().await?;
         let sql = "UPDATE resource SET scope = $2, by_role = $3, closed = $4, server_client_id = $5, \
-                   signing_algorithm = $6, access_ttl = $7 WHERE uri = $1";
-        let values = [
-            resource.uri.as_str().into(),
-            resource.scope.to_string().into(),
-            i64::from(resource.by_role).into(),
-            i64::from(resource.closed).into(),
-            resource.server_client_id.as_ref().map(ToString::to_string).into(),
-            resource
-                .signing_algorithm
-                .map(|algorithm| algorithm.as_str().to_owned())
-                .into(),
-            resource.access_ttl.into(),
-        ];
-        if execute(&*write, sql, values).await? == 0 {
+                   signing_algorithm = $6, access_ttl = $7, created_at = $8 WHERE uri = $1";
+        if execute(&*write, sql, values_of(resource)).await? == 0 {
             return Err(StoreError::NotFound { what: "resource" });
         }
         conclude(write, ChangeKind::Resource, resource.uri.as_str(), audit).await

@@ -200,8 +200,8 @@ impl Issuer {
         // Two changes in one second still differ, so that the guard tells them apart.
         client.updated_at = now.max(read_at.plus(Duration::from_secs(1)));
         self.check_client(&client)?;
-        let ending = (was_enabled && client.disabled_at.is_some())
-            .then(|| self.final_client_revocation(id, now));
+        let ending =
+            (was_enabled && client.disabled_at.is_some()).then(|| self.final_client_revocation(id, now));
         let audit = Remark::new(Event::ClientUpdated, actor, now)
             .client(id)
             .with("disabled", client.disabled_at.is_some())

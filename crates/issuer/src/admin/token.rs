@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 use vouchsafe_jose::UnverifiedJws;
-use vouchsafe_protocol::{RevocationKind, SecretString, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN};
+use vouchsafe_protocol::{SecretString, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN};
 use vouchsafe_verifier::RevocationIndex;
 
 use super::AdminError;
-use crate::audit::{Event, Remark};
 use crate::{Actor, Issuer};
 
 /// What an operator learns of a token.
@@ -120,14 +119,7 @@ impl Issuer {
         }
         let verified = self.verify_access(token.expose(), &RevocationIndex::new(), now);
         let verified = verified.ok_or_else(|| AdminError::not_found("live token", "of this issuer"))?;
-        let claims = verified.claims();
-        let audit = Remark::new(Event::AccessTokenRevoked, actor, now)
-            .client(&claims.client_id)
-            .with("jti", claims.jti.as_str())
-            .entry();
-        let entry = self.revocation(RevocationKind::Jti, claims.jti.as_str(), now);
-        self.store.revoke_by_log(&entry, &audit).await?;
-        self.concluded(&audit).await?;
+        self.end_access_token(verified.claims(), actor).await?;
         Ok("access_token")
     }
 }

@@ -15,13 +15,14 @@ impl Issuer {
         confidential_only(client)?;
         let target = self.target(client, resource)?;
         let scope = self.scope_for_itself(client, &target, scope)?;
-        let minted = self.mint_access(&AccessSpec {
-            client,
-            target: &target,
-            scope: &scope,
-            person: None,
-            now: self.now(),
-        })
+        let minted = self
+            .mint_access(&AccessSpec {
+                client,
+                target: &target,
+                scope: &scope,
+                person: None,
+                now: self.now(),
+            })
             .await?;
         Ok(TokenGrant {
             access_token: minted.token,

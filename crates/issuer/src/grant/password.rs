@@ -5,10 +5,10 @@ use vouchsafe_protocol::{
 };
 use vouchsafe_store::{Family, NewFamily, Recent};
 
-use crate::audience::{Target, narrow};
+use crate::audience::Target;
 use crate::audit::{Event, Remark, announce};
 use crate::login::SignedIn;
-use crate::mint::{AccessSpec, Person};
+use crate::mint::PersonGrant;
 use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
 
 /// By password (RFC 8176 2).
@@ -28,25 +28,16 @@ impl Issuer {
         let person = self.sign_in(username, password).await?;
         let authority = self.authority_of(&person.subject).await?;
         let family = self.begin(client, &person, &target, bound).await?;
-        let scope = narrow(&family.scope, &target, &authority);
-        let minted = self.mint_access(&AccessSpec {
+        let now = family.created_at;
+        self.grant_to_person(PersonGrant {
             client,
             target: &target,
-            scope: &scope,
-            person: Some(Person {
-                family: &family,
-                authority: &authority,
-            }),
-            now: family.created_at,
+            family: &family,
+            authority: &authority,
+            asked: None,
+            now,
         })
-            .await?;
-        let refresh = self.refresh_grant(&family, family.created_at)?;
-        Ok(TokenGrant {
-            access_token: minted.token,
-            expires_in: minted.expires_in,
-            scope,
-            refresh,
-        })
+        .await
     }
 
     async fn begin(

@@ -1,17 +1,14 @@
 //! The refresh token grant (RFC 6749 6, RFC 9700 4.14). Every check that needs no database comes first, so that a
 //! forged token costs no query and a refused one changes nothing.
 
-use std::time::Duration;
-
 use vouchsafe_protocol::{
     ErrorCode, Jti, Reason, RefreshTokenClaims, ResourceUri, ScopeSet, SecretString, Timestamp,
 };
 use vouchsafe_store::{Family, RevokeReason, RotateJob, RotateOutcome, Rotation};
 
-use crate::audience::{Target, narrow};
+use crate::audience::Target;
 use crate::audit::{Event, Remark, announce};
-use crate::mint::{AccessSpec, Person};
-use crate::token::RefreshGrant;
+use crate::mint::PersonGrant;
 use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
 
 impl Issuer {
@@ -30,25 +27,15 @@ impl Issuer {
         self.still_held(client, &target, &claims)?;
         let asked = within(scope, &claims)?;
         let (family, authority) = self.advance(client, &claims, now).await?;
-        let scope = narrow(asked.unwrap_or(&family.scope), &target, &authority);
-        let minted = self.mint_access(&AccessSpec {
+        self.grant_to_person(PersonGrant {
             client,
             target: &target,
-            scope: &scope,
-            person: Some(Person {
-                family: &family,
-                authority: &authority,
-            }),
+            family: &family,
+            authority: &authority,
+            asked,
             now,
         })
-            .await?;
-        let refresh = self.refresh_grant(&family, now)?;
-        Ok(TokenGrant {
-            access_token: minted.token,
-            expires_in: minted.expires_in,
-            scope,
-            refresh,
-        })
+        .await
     }
 
     /// The audience of the token asked for: the family's, and the same one when it is named (RFC 8707 2.2).
@@ -170,20 +157,6 @@ impl Issuer {
             ending: self.session_revocation(&claims.sid, now),
             audit,
         })
-    }
-
-    /// The refresh token of a family as it stands: the same row gives the same token.
-    pub(crate) fn refresh_grant(
-        &self,
-        family: &Family,
-        now: Timestamp,
-    ) -> Result<Option<RefreshGrant>, Error> {
-        if !family.refreshable {
-            return Ok(None);
-        }
-        let token = self.seal_refresh_token(family)?;
-        let expires_in: Duration = family.idle_expires_at.min(family.absolute_expires_at).since(now);
-        Ok(Some(RefreshGrant { token, expires_in }))
     }
 }
 

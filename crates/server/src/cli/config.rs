@@ -35,9 +35,9 @@ fn check(globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
 fn show(globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
     let settings = globals.settings()?;
     out.show(&settings.rows(), |_| settings.show())?;
-    let problems = settings.problems();
-    match problems.len() {
-        0 => Ok(()),
-        _ => Err(settings.config().err().map_or_else(|| Failure::usage("the configuration has problems"), Failure::from)),
+    if settings.problems().is_empty() {
+        return Ok(());
     }
+    let wrong = settings.config().err();
+    Err(wrong.map_or_else(|| Failure::usage("the configuration has problems"), Failure::from))
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use vouchsafe_protocol::ScopeSet;
+use vouchsafe_protocol::{ScopeSet, SigningAlgorithm};
 
 /// The longest lifetime that is taken: ten years, as in the configuration.
 const LONGEST: i64 = 3650 * 86_400;
@@ -29,6 +29,11 @@ where
     T::Err: Into<Box<dyn Error + Send + Sync + 'static>>,
 {
     PossibleValuesParser::new(known).try_map(|word| word.parse::<T>())
+}
+
+/// The name of an algorithm that signs access tokens.
+pub(super) fn signing_algorithm() -> impl TypedValueParser<Value = SigningAlgorithm> {
+    words(SigningAlgorithm::ALL.map(SigningAlgorithm::as_str))
 }
 
 /// A lifetime in whole seconds, one or more.

@@ -1,7 +1,8 @@
 //! `vouchsafe keys`: list, rotate, revoke, rewrap.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -11,10 +12,10 @@ use vouchsafe_protocol::{Kid, Timestamp};
 
 use super::failure::Failure;
 use super::flags::{Care, words};
+use super::input;
 use super::output::table;
 use super::time::{relative, span, utc};
 use super::work::Work;
-use super::input;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -48,10 +49,10 @@ pub(super) struct RotateArgs {
     #[arg(long, requires = "now")]
     force: bool,
     /// Only this algorithm; otherwise every configured one
-    #[arg(long, value_name = "ALG", value_parser = words::<KeyAlgorithm>(KeyAlgorithm::ALL.map(KeyAlgorithm::as_str)))]
+    #[arg(long, value_name = "ALG", value_parser = algorithm())]
     algorithm: Option<KeyAlgorithm>,
     /// The keys of this purpose
-    #[arg(long, default_value = "signing", value_parser = words::<Purpose>(Purpose::ALL.map(Purpose::as_str)))]
+    #[arg(long, default_value = "signing", value_parser = purpose())]
     purpose: Purpose,
     #[command(flatten)]
     care: Care,
@@ -67,6 +68,14 @@ struct KeyLine<'a> {
     published_at: Timestamp,
     next_step: Option<&'static str>,
     next_step_at: Option<Timestamp>,
+}
+
+fn algorithm() -> impl TypedValueParser<Value = KeyAlgorithm> {
+    words(KeyAlgorithm::ALL.map(KeyAlgorithm::as_str))
+}
+
+fn purpose() -> impl TypedValueParser<Value = Purpose> {
+    words(Purpose::ALL.map(Purpose::as_str))
 }
 
 type Line = (KeyAlgorithm, Purpose);
@@ -195,7 +204,7 @@ async fn revoke(kid: &Kid, care: Care, work: &mut Work<'_, '_>) -> Result<(), Fa
     work.out.show(&told, |_| format!("key {kid} is revoked; {ended} sessions ended\n"))
 }
 
-async fn rewrap(file: &std::path::Path, work: &mut Work<'_, '_>) -> Result<(), Failure> {
+async fn rewrap(file: &Path, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let text = input::secret(file)?;
     let new = MasterKey::parse(text.expose());
     let new = new.map_err(|error| Failure::usage(format!("{}: {error}", input::shown(file))))?;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod client;
+mod client_view;
 mod config;
 mod db;
 mod doctor;

@@ -7,7 +7,7 @@ use vouchsafe_issuer::Resource;
 use vouchsafe_protocol::{ClientId, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp};
 
 use super::failure::Failure;
-use super::flags::{Care, Seconds, union, words};
+use super::flags::{Care, Seconds, signing_algorithm, union};
 use super::output::{record, table};
 use super::time::{lifetime, utc};
 use super::work::Work;
@@ -45,7 +45,7 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "CLIENT_ID")]
     server: Option<ClientId>,
     /// Signs its access tokens
-    #[arg(long, value_name = "ALG", value_parser = words::<SigningAlgorithm>(SigningAlgorithm::ALL.map(SigningAlgorithm::as_str)))]
+    #[arg(long, value_name = "ALG", value_parser = signing_algorithm())]
     access_token_signing_alg: Option<SigningAlgorithm>,
     /// Lifetime of its access tokens, such as 5m
     #[arg(long, value_name = "TIME")]

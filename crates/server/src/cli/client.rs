@@ -56,13 +56,13 @@ pub(super) struct Properties {
     /// Its name for people
     #[arg(long)]
     name: Option<String>,
-    /// How it authenticates [default: client_secret_basic]
+    /// How it authenticates; at first client_secret_basic
     #[arg(long, value_name = "METHOD", value_parser = auth_method())]
     auth: Option<ClientAuthMethod>,
-    /// What kind of application it is [default: web]
+    /// What kind of application it is; at first web
     #[arg(long, value_name = "TYPE", value_parser = words::<ApplicationType>(["web", "native"]))]
     application_type: Option<ApplicationType>,
-    /// A grant it may use; repeat it [default: authorization_code]
+    /// A grant it may use; repeat it; at first authorization_code
     #[arg(long, value_parser = grant())]
     grant: Vec<GrantType>,
     /// Scopes it may be granted; repeat it, or separate them by spaces
@@ -92,7 +92,7 @@ pub(super) struct Properties {
     /// A session of it ends so long after it began
     #[arg(long, value_name = "TIME")]
     refresh_absolute_ttl: Option<Seconds>,
-    /// Whether a refresh replaces its refresh token [default: always]
+    /// Whether a refresh replaces its refresh token; at first always
     #[arg(long, value_name = "WHEN", value_parser = words::<Rotation>(["always", "never"]))]
     refresh_rotation: Option<Rotation>,
 }
@@ -179,11 +179,16 @@ pub(super) async fn run(verb: Verb, work: &mut Work<'_, '_>) -> Result<(), Failu
 
 async fn create(args: CreateArgs, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     if args.properties.auth == Some(ClientAuthMethod::None) && args.secret.secret_file.is_some() {
-        return Err(Failure::usage("a public client has no secret to write into --secret-file"));
+        return Err(Failure::usage(
+            "a public client has no secret to write into --secret-file",
+        ));
     }
     let secret = Secret::prepare(&args.secret)?;
     let draft = args.properties.draft();
-    let created = work.issuer.create_client(args.id, &draft, secret.imported.clone(), &work.actor).await?;
+    let created = work
+        .issuer
+        .create_client(args.id, &draft, secret.imported.clone(), &work.actor)
+        .await?;
     secret.hand_over(&created, work)
 }
 
@@ -197,17 +202,25 @@ async fn update(args: UpdateArgs, work: &mut Work<'_, '_>) -> Result<(), Failure
 async fn rotate_secret(args: RotateSecretArgs, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let secret = Secret::prepare(&args.secret)?;
     let imported = secret.imported.clone();
-    let created = work.issuer.rotate_client_secret(&args.id, imported, args.only, &work.actor).await?;
+    let created = work
+        .issuer
+        .rotate_client_secret(&args.id, imported, args.only, &work.actor)
+        .await?;
     secret.hand_over(&created, work)
 }
 
 async fn delete(id: &ClientId, care: Care, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     work.issuer.show_client(id).await?;
-    if !work.may(care, &format!("delete client {id} and end its sessions and tokens"))? {
+    if !work.may(
+        care,
+        &format!("delete client {id} and end its sessions and tokens"),
+    )? {
         return Ok(());
     }
     work.issuer.delete_client(id, &work.actor).await?;
-    work.out.show(&json!({ "deleted": true, "client_id": id }), |_| format!("client {id} is deleted\n"))
+    work.out.show(&json!({ "deleted": true, "client_id": id }), |_| {
+        format!("client {id} is deleted\n")
+    })
 }
 
 impl Properties {
@@ -243,7 +256,11 @@ impl Secret {
     /// Reads or makes the file, before anything is changed.
     fn prepare(args: &SecretArgs) -> Result<Self, Failure> {
         Ok(Self {
-            imported: args.import_secret_file.as_deref().map(input::secret).transpose()?,
+            imported: args
+                .import_secret_file
+                .as_deref()
+                .map(input::secret)
+                .transpose()?,
             file: args.secret_file.as_deref().map(SecretFile::create).transpose()?,
         })
     }
@@ -251,17 +268,17 @@ impl Secret {
     /// Shows a secret that was made here, or keeps it in its file. One that was brought along is known already.
     fn hand_over(self, created: &CreatedClient, work: &mut Work<'_, '_>) -> Result<(), Failure> {
         let mut view = ClientView::new(&created.client);
+        let mut kept = Ok(());
         match (&created.secret, self.file) {
-            (Some(secret), Some(file)) => file.keep(secret)?,
+            (Some(secret), Some(file)) => kept = file.keep(secret),
             (Some(secret), None) if self.imported.is_none() => view = view.with_secret(secret),
             _ => {}
         }
-        let shown = view.shows_a_secret();
         show_one(&view, work.out)?;
-        if shown {
+        if view.shows_a_secret() {
             work.out.note("the secret is not shown again");
         }
-        Ok(())
+        kept
     }
 }
 
@@ -285,9 +302,14 @@ mod tests {
     fn flags_become_a_draft_and_what_is_not_said_stays_unsaid() {
         let line = "client create --grant refresh_token --grant password --scope b --scope a --access-ttl 5m \
                     --auth client_secret_post --refresh-rotation never --redirect-uri https://a.example/";
-        let Verb::Create(args) = parse(line) else { panic!("not a create") };
+        let Verb::Create(args) = parse(line) else {
+            panic!("not a create")
+        };
         let draft = args.properties.draft();
-        assert_eq!(draft.grants, Some(vec![GrantType::RefreshToken, GrantType::Password]));
+        assert_eq!(
+            draft.grants,
+            Some(vec![GrantType::RefreshToken, GrantType::Password])
+        );
         assert_eq!(draft.scope.unwrap().to_string(), "a b");
         assert_eq!(draft.access_ttl, Some(300));
         assert_eq!(draft.auth_method, Some(ClientAuthMethod::ClientSecretPost));

@@ -79,7 +79,10 @@ impl<'a> ClientView<'a> {
             client_secrets: client
                 .secrets
                 .iter()
-                .map(|secret| SecretView { id: &secret.id, created_at: secret.created_at })
+                .map(|secret| SecretView {
+                    id: &secret.id,
+                    created_at: secret.created_at,
+                })
                 .collect(),
         }
     }
@@ -105,7 +108,11 @@ impl<'a> ClientView<'a> {
 pub(super) fn show_one(view: &ClientView<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     out.show(view, |client| {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-        let secrets: Vec<String> = client.client_secrets.iter().map(|secret| utc(secret.created_at)).collect();
+        let secrets: Vec<String> = client
+            .client_secrets
+            .iter()
+            .map(|secret| utc(secret.created_at))
+            .collect();
         record([
             ("client_id", client.client_id.to_string()),
             ("client_secret", text(client.client_secret)),
@@ -119,7 +126,13 @@ pub(super) fn show_one(view: &ClientView<'_>, out: &mut Output<'_>) -> Result<()
             ("redirect URIs", words(client.redirect_uris)),
             ("after sign-out", words(client.post_logout_redirect_uris)),
             ("back channel", text(client.backchannel_logout_uri)),
-            ("algorithm", client.access_token_signed_response_alg.map(|alg| alg.to_string()).unwrap_or_default()),
+            (
+                "algorithm",
+                client
+                    .access_token_signed_response_alg
+                    .map(|alg| alg.to_string())
+                    .unwrap_or_default(),
+            ),
             ("access token", lifetime(client.access_ttl)),
             ("refresh idle", lifetime(client.refresh_idle_ttl)),
             ("refresh at most", lifetime(client.refresh_absolute_ttl)),
@@ -151,7 +164,11 @@ pub(super) fn show_all(clients: &[Client], out: &mut Output<'_>) -> Result<(), F
 }
 
 fn words<T: ToString>(items: &[T]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub(super) fn run(verb: &Verb, globals: &Globals, out: &mut Output<'_>) -> Resul
 fn check(globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
     let config = globals.config()?;
     let told = json!({ "ok": true, "issuer": config.issuer.as_str() });
-    out.show(&told, |_| format!("the configuration of {} is good\n", config.issuer))
+    out.show(&told, |_| {
+        format!("the configuration of {} is good\n", config.issuer)
+    })
 }
 
 fn show(globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {

@@ -43,14 +43,24 @@ pub(super) async fn run(verb: &Verb, globals: &Globals, out: &mut Output<'_>) ->
             (true, false) => "applied",
             (false, _) => "missing",
         };
-        table(["CHANGE", "STATE"], changes.iter().map(|change| [change.name.clone(), state(change).to_owned()]))
+        table(
+            ["CHANGE", "STATE"],
+            changes
+                .iter()
+                .map(|change| [change.name.clone(), state(change).to_owned()]),
+        )
     })
 }
 
 /// The changes that this binary knows; refused when the database has one more.
 pub(super) async fn status(database: &Database) -> Result<Vec<Change>, Failure> {
     let changes = vouchsafe_migrations::status(database.schema_connection()).await;
-    changes.map_err(|error| Failure::refused(format!("the schema is not known to this binary: {}", chain(&error))))
+    changes.map_err(|error| {
+        Failure::refused(format!(
+            "the schema is not known to this binary: {}",
+            chain(&error)
+        ))
+    })
 }
 
 async fn migrate(database: &Database) -> Result<Vec<ChangeView>, Failure> {
@@ -65,7 +75,11 @@ fn views(changes: Vec<Change>, before: &[Change]) -> Vec<ChangeView> {
     let was_missing = |name: &str| before.iter().any(|change| change.name == name && !change.applied);
     changes
         .into_iter()
-        .map(|change| ChangeView { new: change.applied && was_missing(&change.name), applied: change.applied, name: change.name })
+        .map(|change| ChangeView {
+            new: change.applied && was_missing(&change.name),
+            applied: change.applied,
+            name: change.name,
+        })
         .collect()
 }
 
@@ -75,11 +89,18 @@ mod tests {
 
     #[test]
     fn what_was_missing_and_is_there_now_is_new() {
-        let change = |name: &str, applied| Change { name: name.to_owned(), applied };
+        let change = |name: &str, applied| Change {
+            name: name.to_owned(),
+            applied,
+        };
         let before = [change("a", true), change("b", false)];
         let after = views(vec![change("a", true), change("b", true)], &before);
         let new: Vec<bool> = after.iter().map(|change| change.new).collect();
         assert_eq!(new, [false, true]);
-        assert!(views(vec![change("a", true)], &[]).iter().all(|change| !change.new));
+        assert!(
+            views(vec![change("a", true)], &[])
+                .iter()
+                .all(|change| !change.new)
+        );
     }
 }

@@ -69,7 +69,11 @@ impl Failure {
     }
 
     fn new(status: Status, text: String) -> Self {
-        Self { status, problems: vec![one_line(&text)], hint: None }
+        Self {
+            status,
+            problems: vec![one_line(&text)],
+            hint: None,
+        }
     }
 }
 
@@ -89,7 +93,11 @@ pub(super) fn chain(error: &dyn Error) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn of_store(error: &StoreError) -> Status {
@@ -136,7 +144,11 @@ impl From<StoreError> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let problems = error.problems().iter().map(ToString::to_string).collect();
-        Self { status: Status::Usage, problems, hint: None }
+        Self {
+            status: Status::Usage,
+            problems,
+            hint: None,
+        }
     }
 }
 
@@ -178,9 +190,21 @@ mod tests {
     fn each_kind_of_failure_has_its_status() {
         let status = |failure: Failure| failure.status();
         assert_eq!(status(AdminError::Invalid(String::new()).into()), 2);
-        assert_eq!(status(AdminError::NotFound { what: "client", name: "x".to_owned() }.into()), 3);
+        assert_eq!(
+            status(
+                AdminError::NotFound {
+                    what: "client",
+                    name: "x".to_owned()
+                }
+                .into()
+            ),
+            3
+        );
         assert_eq!(status(AdminError::Refused(String::new()).into()), 4);
-        assert_eq!(status(AdminError::Failed(IssuerError::Store(StoreError::Busy)).into()), 5);
+        assert_eq!(
+            status(AdminError::Failed(IssuerError::Store(StoreError::Busy)).into()),
+            5
+        );
         assert_eq!(status(AdminError::Failed(IssuerError::NoSigningKey).into()), 1);
         assert_eq!(status(StartError::Schema(String::new()).into()), 4);
         assert_eq!(status(StoreError::Setup(String::new()).into()), 1);

@@ -57,7 +57,10 @@ impl FromStr for Seconds {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wanted);
         }
-        let seconds = digits.parse::<i64>().ok().and_then(|number| number.checked_mul(factor));
+        let seconds = digits
+            .parse::<i64>()
+            .ok()
+            .and_then(|number| number.checked_mul(factor));
         match seconds {
             Some(seconds @ 1..=LONGEST) => Ok(Self(seconds)),
             _ => Err("want 1s to 3650d"),
@@ -81,10 +84,28 @@ mod tests {
 
     #[test]
     fn lifetimes_have_a_unit() {
-        for (text, seconds) in [("1s", 1), ("5m", 300), ("24h", 86_400), ("14d", 1_209_600), ("3650d", LONGEST)] {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("5m", 300),
+            ("24h", 86_400),
+            ("14d", 1_209_600),
+            ("3650d", LONGEST),
+        ] {
             assert_eq!(text.parse::<Seconds>(), Ok(Seconds(seconds)), "{text}");
         }
-        for text in ["", "s", "5", "0s", "-5m", "+5m", "5 m", "1.5h", "5é", "3651d", "99999999999999999999d"] {
+        for text in [
+            "",
+            "s",
+            "5",
+            "0s",
+            "-5m",
+            "+5m",
+            "5 m",
+            "1.5h",
+            "5é",
+            "3651d",
+            "99999999999999999999d",
+        ] {
             assert!(text.parse::<Seconds>().is_err(), "{text}");
         }
     }

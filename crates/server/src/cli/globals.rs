@@ -9,7 +9,8 @@ use super::failure::Failure;
 use super::output::Format;
 use crate::config::{Config, Settings, Sources, process_environment};
 
-const WHERE_TO_LOOK: &str = "name a configuration with --config FILE, or an instance of `vouchsafe dev` with --data-dir DIR";
+const WHERE_TO_LOOK: &str =
+    "name a configuration with --config FILE, or an instance of `vouchsafe dev` with --data-dir DIR";
 
 /// The options that every command takes.
 #[derive(Clone, Debug, Args)]
@@ -29,9 +30,14 @@ impl Globals {
     /// Every setting in force, right or wrong.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let sources = Sources::new(self.config.clone(), process_environment(), Vec::new());
-        let Some(dir) = &self.data_dir else { return Ok(Settings::load(&sources)) };
+        let Some(dir) = &self.data_dir else {
+            return Ok(Settings::load(&sources));
+        };
         if !dir.is_dir() {
-            let text = format!("there is no instance in {}; `vouchsafe dev` makes one", dir.display());
+            let text = format!(
+                "there is no instance in {}; `vouchsafe dev` makes one",
+                dir.display()
+            );
             return Err(Failure::unreachable(text));
         }
         Ok(Settings::load(&sources.with_presets(crate::dev::presets(dir))))
@@ -39,12 +45,17 @@ impl Globals {
 
     /// The whole configuration.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        self.settings()?.config().map_err(|error| self.hinted(error.into()))
+        self.settings()?
+            .config()
+            .map_err(|error| self.hinted(error.into()))
     }
 
     /// The address of the database, which is all that some commands need.
     pub(super) fn database_url(&self) -> Result<SecretString, Failure> {
-        let database = self.settings()?.database().map_err(|error| self.hinted(error.into()))?;
+        let database = self
+            .settings()?
+            .database()
+            .map_err(|error| self.hinted(error.into()))?;
         Ok(database.url)
     }
 
@@ -59,7 +70,9 @@ impl Globals {
 /// The file of a SQLite database; none for another kind.
 pub(super) fn database_file(url: &SecretString) -> Option<&Path> {
     let url = url.expose();
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    let path = url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"))?;
     Some(Path::new(path.split('?').next().unwrap_or(path)))
 }
 
@@ -67,7 +80,10 @@ pub(super) fn database_file(url: &SecretString) -> Option<&Path> {
 pub(super) fn database_exists(url: &SecretString) -> Result<(), Failure> {
     match database_file(url) {
         Some(file) if !file.exists() => {
-            let text = format!("there is no database at {}; `vouchsafe db migrate` makes it", file.display());
+            let text = format!(
+                "there is no database at {}; `vouchsafe db migrate` makes it",
+                file.display()
+            );
             Err(Failure::unreachable(text))
         }
         _ => Ok(()),
@@ -82,7 +98,10 @@ mod tests {
     fn the_file_of_a_database_is_found_in_its_url() {
         let file = |url: &str| database_file(&SecretString::new(url.to_owned())).map(Path::to_owned);
         assert_eq!(file("sqlite:a/b.db"), Some(PathBuf::from("a/b.db")));
-        assert_eq!(file("sqlite:///var/b.db?mode=rw"), Some(PathBuf::from("/var/b.db")));
+        assert_eq!(
+            file("sqlite:///var/b.db?mode=rw"),
+            Some(PathBuf::from("/var/b.db"))
+        );
         assert_eq!(file("postgres://u:p@host/db"), None);
     }
 }

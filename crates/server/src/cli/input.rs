@@ -49,12 +49,18 @@ fn read(path: &Path, most: u64) -> Result<Zeroizing<String>, Failure> {
 
 /// The name of a file as people know it.
 pub(super) fn shown(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }
 
 /// Drops one newline at the end, as an editor or a shell leaves it.
 fn without_newline(text: &str) -> &str {
-    text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text)
+    text.strip_suffix("\r\n")
+        .or_else(|| text.strip_suffix('\n'))
+        .unwrap_or(text)
 }
 
 #[cfg(test)]

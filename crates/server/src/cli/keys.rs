@@ -131,10 +131,15 @@ async fn rotate(args: &RotateArgs, work: &mut Work<'_, '_>) -> Result<(), Failur
     if (args.now || args.care.dry_run) && !work.may(args.care, &args.deed(&lines, work.issuer))? {
         return Ok(());
     }
-    let urgency = if args.now { Urgency::Now { force: args.force } } else { Urgency::Planned };
+    let urgency = if args.now {
+        Urgency::Now { force: args.force }
+    } else {
+        Urgency::Planned
+    };
     let steps = work.issuer.rotate_keys(&lines, urgency, &work.actor).await?;
     if steps == 0 {
-        work.out.note("nothing changed: the next keys sign as soon already");
+        work.out
+            .note("nothing changed: the next keys sign as soon already");
     }
     show(&keys_of(&lines, work.issuer).await?, work)
 }
@@ -145,17 +150,23 @@ impl RotateArgs {
             (Purpose::Signing, None) => Ok(issuer.signing_lines()),
             (Purpose::Signing, Some(algorithm)) => Ok(vec![(algorithm, Purpose::Signing)]),
             (purpose, None | Some(KeyAlgorithm::Hs256)) => Ok(vec![(KeyAlgorithm::Hs256, purpose)]),
-            (purpose, Some(algorithm)) => {
-                Err(Failure::usage(format!("no {algorithm} key serves as {purpose}; leave --algorithm out")))
-            }
+            (purpose, Some(algorithm)) => Err(Failure::usage(format!(
+                "no {algorithm} key serves as {purpose}; leave --algorithm out"
+            ))),
         }
     }
 
     fn deed(&self, lines: &[Line], issuer: &Issuer) -> String {
-        let names: Vec<String> = lines.iter().map(|(algorithm, purpose)| format!("{algorithm} {purpose}")).collect();
+        let names: Vec<String> = lines
+            .iter()
+            .map(|(algorithm, purpose)| format!("{algorithm} {purpose}"))
+            .collect();
         let names = names.join(", ");
         if self.now {
-            format!("sign with the next key of {names} from {} on", span(issuer.config().key_policy.now_delay))
+            format!(
+                "sign with the next key of {names} from {} on",
+                span(issuer.config().key_policy.now_delay)
+            )
         } else {
             format!("sign with the next key of {names} once it has been published long enough")
         }
@@ -196,12 +207,20 @@ async fn revoke(kid: &Kid, care: Care, work: &mut Work<'_, '_>) -> Result<(), Fa
         Purpose::RefreshMac => "every session under it ends",
         Purpose::SecretHash => "every client secret under it stops working",
     };
-    if !work.may(care, &format!("revoke the {} key {kid} ({}): {consequence}", key.algorithm, key.purpose))? {
+    if !work.may(
+        care,
+        &format!(
+            "revoke the {} key {kid} ({}): {consequence}",
+            key.algorithm, key.purpose
+        ),
+    )? {
         return Ok(());
     }
     let ended = work.issuer.revoke_key(kid, &work.actor).await?;
     let told = json!({ "kid": kid, "state": "compromised", "ended_sessions": ended });
-    work.out.show(&told, |_| format!("key {kid} is revoked; {ended} sessions ended\n"))
+    work.out.show(&told, |_| {
+        format!("key {kid} is revoked; {ended} sessions ended\n")
+    })
 }
 
 async fn rewrap(file: &Path, work: &mut Work<'_, '_>) -> Result<(), Failure> {
@@ -210,7 +229,10 @@ async fn rewrap(file: &Path, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     let new = new.map_err(|error| Failure::usage(format!("{}: {error}", input::shown(file))))?;
     let sealed = work.issuer.rewrap_keys(&new, &work.actor).await?;
     let told = json!({ "keys": sealed, "master_key": new.id() });
-    work.out.show(&told, |_| format!("{sealed} keys are sealed under master key {}\n", new.id()))?;
-    work.out.note("configure the new master key now, and restart what serves with the old one");
+    work.out.show(&told, |_| {
+        format!("{sealed} keys are sealed under master key {}\n", new.id())
+    })?;
+    work.out
+        .note("configure the new master key now, and restart what serves with the old one");
     Ok(())
 }

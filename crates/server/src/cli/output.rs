@@ -31,7 +31,12 @@ impl<'a> Output<'a> {
         terminal: bool,
     ) -> Self {
         let json = asked.map_or(!terminal, |format| format == Format::Json);
-        Self { out, err, json, json_errors: asked == Some(Format::Json) }
+        Self {
+            out,
+            err,
+            json,
+            json_errors: asked == Some(Format::Json),
+        }
     }
 
     /// Prints a value as JSON, or as the text that `people` makes of it.
@@ -50,7 +55,10 @@ impl<'a> Output<'a> {
 
     /// Prints a text as it is.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
-        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        let written = self
+            .out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush());
         written.map_err(|error| Failure::failed(format!("cannot print: {error}")))
     }
 
@@ -113,7 +121,11 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
     }
     let mut text = String::new();
     for line in &lines {
-        let cells: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
@@ -122,8 +134,15 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
 
 /// The properties of one thing, one a line; those without a value are left out.
 pub(super) fn record<'n>(properties: impl IntoIterator<Item = (&'n str, String)>) -> String {
-    let said: Vec<(&str, String)> = properties.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let width = said.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let said: Vec<(&str, String)> = properties
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    let width = said
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (name, value) in &said {
         text.push_str(&format!("{name:<width$}  {}\n", plain(value)));
@@ -133,7 +152,15 @@ pub(super) fn record<'n>(properties: impl IntoIterator<Item = (&'n str, String)>
 
 /// A text that cannot steer a terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -148,25 +175,41 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_lines_end_where_they_end() {
-        let rows = [["web".to_owned(), "é".to_owned()], ["a-long-id".to_owned(), String::new()]];
-        assert_eq!(table(["ID", "NAME"], rows), "ID         NAME\nweb        é\na-long-id\n");
+        let rows = [
+            ["web".to_owned(), "é".to_owned()],
+            ["a-long-id".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(["ID", "NAME"], rows),
+            "ID         NAME\nweb        é\na-long-id\n"
+        );
         assert_eq!(table(["ID", "NAME"], []), "ID  NAME\n");
     }
 
     #[test]
     fn a_record_leaves_out_what_is_not_said() {
-        let text = record([("id", "web".to_owned()), ("name", String::new()), ("scope", "a b".to_owned())]);
+        let text = record([
+            ("id", "web".to_owned()),
+            ("name", String::new()),
+            ("scope", "a b".to_owned()),
+        ]);
         assert_eq!(text, "id     web\nscope  a b\n");
     }
 
     #[test]
     fn nothing_shown_can_steer_a_terminal() {
-        assert_eq!(table(["N"], [["a\u{1b}[2Jb\n".to_owned()]]), "N\na\u{fffd}[2Jb\u{fffd}\n");
+        assert_eq!(
+            table(["N"], [["a\u{1b}[2Jb\n".to_owned()]]),
+            "N\na\u{fffd}[2Jb\u{fffd}\n"
+        );
     }
 
     #[test]
     fn a_program_gets_json_and_a_terminal_gets_text() {
-        let show = |out: &mut Output<'_>| out.show(&[1, 2], |list| format!("{} items\n", list.len())).unwrap();
+        let show = |out: &mut Output<'_>| {
+            out.show(&[1, 2], |list| format!("{} items\n", list.len()))
+                .unwrap()
+        };
         assert_eq!(printed(None, true, show).0, "2 items\n");
         assert_eq!(printed(None, false, show).0, "[\n  1,\n  2\n]\n");
         assert_eq!(printed(Some(Format::Table), false, show).0, "2 items\n");
@@ -185,7 +228,13 @@ mod tests {
     #[test]
     fn a_line_that_was_not_understood_is_told_in_the_asked_format() {
         let tell = |out: &mut Output<'_>| out.usage_error("error: unknown\n\nUsage: vouchsafe\n");
-        assert_eq!(printed(None, false, tell).1, "error: unknown\n\nUsage: vouchsafe\n");
-        assert_eq!(printed(Some(Format::Json), false, tell).1, "{\"error\":\"unknown\"}\n");
+        assert_eq!(
+            printed(None, false, tell).1,
+            "error: unknown\n\nUsage: vouchsafe\n"
+        );
+        assert_eq!(
+            printed(Some(Format::Json), false, tell).1,
+            "{\"error\":\"unknown\"}\n"
+        );
     }
 }

@@ -94,8 +94,17 @@ async fn create(args: CreateArgs, work: &mut Work<'_, '_>) -> Result<(), Failure
             ("scope", resource.scope.to_string()),
             ("by role", word(resource.by_role, "yes")),
             ("closed", word(resource.closed, "yes")),
-            ("server", resource.server.map(ToString::to_string).unwrap_or_default()),
-            ("algorithm", resource.access_token_signed_response_alg.map(|alg| alg.to_string()).unwrap_or_default()),
+            (
+                "server",
+                resource.server.map(ToString::to_string).unwrap_or_default(),
+            ),
+            (
+                "algorithm",
+                resource
+                    .access_token_signed_response_alg
+                    .map(|alg| alg.to_string())
+                    .unwrap_or_default(),
+            ),
             ("access token", lifetime(resource.access_ttl)),
         ])
     })
@@ -122,15 +131,25 @@ async fn list(work: &mut Work<'_, '_>) -> Result<(), Failure> {
 }
 
 async fn delete(uri: &ResourceUri, care: Care, work: &mut Work<'_, '_>) -> Result<(), Failure> {
-    let known = work.issuer.list_resources().await?.iter().any(|resource| resource.uri == *uri);
+    let known = work
+        .issuer
+        .list_resources()
+        .await?
+        .iter()
+        .any(|resource| resource.uri == *uri);
     if !known {
         return Err(Failure::not_found(format!("there is no resource {uri}")));
     }
-    if !work.may(care, &format!("delete resource {uri}: no new token would be for it"))? {
+    if !work.may(
+        care,
+        &format!("delete resource {uri}: no new token would be for it"),
+    )? {
         return Ok(());
     }
     work.issuer.delete_resource(uri, &work.actor).await?;
-    work.out.show(&json!({ "deleted": true, "uri": uri }), |_| format!("resource {uri} is deleted\n"))
+    work.out.show(&json!({ "deleted": true, "uri": uri }), |_| {
+        format!("resource {uri} is deleted\n")
+    })
 }
 
 fn view(resource: &Resource) -> ResourceView<'_> {

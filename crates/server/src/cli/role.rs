@@ -81,22 +81,37 @@ async fn list(work: &mut Work<'_, '_>) -> Result<(), Failure> {
         table(
             ["NAME", "PERMISSIONS", "INCLUDES", "CREATED"],
             roles.iter().map(|role| {
-                [role.name.to_string(), role.permissions.to_string(), names(&role.includes), utc(role.created_at)]
+                [
+                    role.name.to_string(),
+                    role.permissions.to_string(),
+                    names(&role.includes),
+                    utc(role.created_at),
+                ]
             }),
         )
     })
 }
 
 async fn delete(name: &RoleName, care: Care, work: &mut Work<'_, '_>) -> Result<(), Failure> {
-    let known = work.issuer.list_roles().await?.iter().any(|role| role.name == *name);
+    let known = work
+        .issuer
+        .list_roles()
+        .await?
+        .iter()
+        .any(|role| role.name == *name);
     if !known {
         return Err(Failure::not_found(format!("there is no role {name}")));
     }
-    if !work.may(care, &format!("delete role {name} and take it from everyone who has it"))? {
+    if !work.may(
+        care,
+        &format!("delete role {name} and take it from everyone who has it"),
+    )? {
         return Ok(());
     }
     work.issuer.delete_role(name, &work.actor).await?;
-    work.out.show(&json!({ "deleted": true, "name": name }), |_| format!("role {name} is deleted\n"))
+    work.out.show(&json!({ "deleted": true, "name": name }), |_| {
+        format!("role {name} is deleted\n")
+    })
 }
 
 fn view(role: &Role) -> RoleView<'_> {

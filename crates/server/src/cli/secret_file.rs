@@ -23,21 +23,34 @@ impl SecretFile {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(path) {
-            Ok(file) => Ok(Self { file, path: path.to_owned(), kept: false }),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Err(Failure::refused(format!("{} is there already; a secret never replaces a file", path.display())))
-            }
-            Err(error) => Err(Failure::failed(format!("cannot make {}: {error}", path.display()))),
+            Ok(file) => Ok(Self {
+                file,
+                path: path.to_owned(),
+                kept: false,
+            }),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Failure::refused(format!(
+                "{} is there already; a secret never replaces a file",
+                path.display()
+            ))),
+            Err(error) => Err(Failure::failed(format!(
+                "cannot make {}: {error}",
+                path.display()
+            ))),
         }
     }
 
     /// Writes the secret, as it is, to the disk.
     pub(super) fn keep(mut self, secret: &SecretString) -> Result<(), Failure> {
-        let written = self.file.write_all(secret.expose().as_bytes()).and_then(|()| self.file.sync_all());
+        let written = self
+            .file
+            .write_all(secret.expose().as_bytes())
+            .and_then(|()| self.file.sync_all());
         written.map_err(|error| {
             let path = self.path.display();
-            Failure::failed(format!("the secret is in force, but cannot be written to {path}: {error}"))
-                .with_hint("`vouchsafe client rotate-secret` gives another one")
+            Failure::failed(format!(
+                "the secret is in force, but cannot be written to {path}: {error}"
+            ))
+            .with_hint("`vouchsafe client rotate-secret` gives another one")
         })?;
         self.kept = true;
         Ok(())

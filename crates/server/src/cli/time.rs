@@ -1,5 +1,6 @@
 //! Instants and spans as people read them.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use vouchsafe_protocol::Timestamp;
@@ -11,7 +12,10 @@ const SECONDS_A_DAY: i64 = 86_400;
 
 /// `2026-11-23 05:54:12Z`.
 pub(super) fn utc(at: Timestamp) -> String {
-    let (days, second) = (at.as_unix().div_euclid(SECONDS_A_DAY), at.as_unix().rem_euclid(SECONDS_A_DAY));
+    let (days, second) = (
+        at.as_unix().div_euclid(SECONDS_A_DAY),
+        at.as_unix().rem_euclid(SECONDS_A_DAY),
+    );
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
@@ -22,12 +26,12 @@ pub(super) fn utc_or_empty(at: Option<Timestamp>) -> String {
     at.map(utc).unwrap_or_default()
 }
 
-/// `in 23 h`, `3 d ago`.
+/// `in 23 h`, `now`, `3 d ago`.
 pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
-    if at >= now {
-        format!("in {}", span(at.since(now)))
-    } else {
-        format!("{} ago", span(now.since(at)))
+    match at.cmp(&now) {
+        Ordering::Greater => format!("in {}", span(at.since(now))),
+        Ordering::Equal => "now".to_owned(),
+        Ordering::Less => format!("{} ago", span(now.since(at))),
     }
 }
 
@@ -43,7 +47,9 @@ pub(super) fn span(length: Duration) -> String {
 
 /// A lifetime in seconds, or nothing.
 pub(super) fn lifetime(seconds: Option<i64>) -> String {
-    seconds.map(|seconds| span(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))).unwrap_or_default()
+    seconds
+        .map(|seconds| span(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
+        .unwrap_or_default()
 }
 
 /// Year, month and day of a number of days since 1970, in the proleptic Gregorian calendar. Years begin in March here,
@@ -55,7 +61,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let months_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * months_from_march + 2) / 5 + 1;
-    let month = if months_from_march < 10 { months_from_march + 3 } else { months_from_march - 9 };
+    let month = if months_from_march < 10 {
+        months_from_march + 3
+    } else {
+        months_from_march - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -100,7 +110,7 @@ mod tests {
         let at = Timestamp::from_unix;
         assert_eq!(relative(at(86_399), at(0)), "in 23 h");
         assert_eq!(relative(at(0), at(300)), "5 min ago");
-        assert_eq!(relative(at(7), at(7)), "in 0 s");
+        assert_eq!(relative(at(7), at(7)), "now");
         assert_eq!(lifetime(Some(300)), "5 min");
         assert_eq!(lifetime(None), "");
     }

@@ -33,7 +33,9 @@ impl Work<'_, '_> {
             return Ok(true);
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::refused(format!("this would {what}; say --yes if that is meant")));
+            return Err(Failure::refused(format!(
+                "this would {what}; say --yes if that is meant"
+            )));
         }
         if self.out.ask(&format!("This would {what}. Go on?"))? {
             Ok(true)
@@ -47,16 +49,25 @@ impl Work<'_, '_> {
 pub(super) fn operator() -> Actor {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("USER").or_else(|| variable("LOGNAME")).or_else(uid);
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
-    let host = host.filter(|name| !name.is_empty()).or_else(|| variable("HOSTNAME"));
+    let host = fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_owned());
+    let host = host
+        .filter(|name| !name.is_empty())
+        .or_else(|| variable("HOSTNAME"));
     let known = |name: Option<String>| name.unwrap_or_else(|| "unknown".to_owned());
-    Actor::Operator { user: known(user), host: known(host) }
+    Actor::Operator {
+        user: known(user),
+        host: known(host),
+    }
 }
 
 fn uid() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().next().map(|number| format!("uid {number}"))
+    line.split_whitespace()
+        .next()
+        .map(|number| format!("uid {number}"))
 }
 
 #[cfg(test)]
@@ -65,7 +76,9 @@ mod tests {
 
     #[test]
     fn somebody_is_always_named() {
-        let Actor::Operator { user, host } = operator() else { panic!("not an operator") };
+        let Actor::Operator { user, host } = operator() else {
+            panic!("not an operator")
+        };
         assert!(!user.is_empty());
         assert!(!host.is_empty());
     }

@@ -130,12 +130,19 @@ fn people_tables() -> Vec<TableCreateStatement> {
                 text_null("email"),
                 text_null("password_hash"),
                 big_null("locked_at"),
-                big("failed_attempts"),
-                big("next_attempt_at"),
                 big("created_at"),
                 big("updated_at"),
             ],
         ),
+        Table::create()
+            .table("sign_in_attempt")
+            .col(text("name"))
+            .col(text("source"))
+            .col(big("failures"))
+            .col(big("next_attempt_at"))
+            .col(big("updated_at"))
+            .primary_key(Index::create().col("name").col("source"))
+            .to_owned(),
         Table::create()
             .table("user_role")
             .col(text("subject"))
@@ -220,6 +227,8 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("refresh_family_mac", "refresh_family", &["mac_kid"]),
         index("refresh_family_end", "refresh_family", &["absolute_expires_at"]),
         index("revocation_log_end", "revocation_log", &["expires"]),
+        index("revocation_log_start", "revocation_log", &["not_before"]),
+        index("sign_in_attempt_age", "sign_in_attempt", &["updated_at"]),
         index("audit_at", "audit", &["at"]),
     ]
 }

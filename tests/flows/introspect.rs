@@ -77,7 +77,12 @@ async fn i01_nobody_asks_without_credentials_of_their_own() {
     let cases: [(&str, Option<String>, &[(&str, &str)], &str); 9] = [
         ("nothing", None, &[], bad),
         ("a wrong secret", Some(basic("web", "wrong")), &[], bad),
-        ("an unknown client", Some(basic("nobody", CLIENT_SECRET)), &[], bad),
+        (
+            "an unknown client",
+            Some(basic("nobody", CLIENT_SECRET)),
+            &[],
+            bad,
+        ),
         ("an access token", Some(bearer), &[], bad),
         ("a client id alone", None, &[("client_id", "web")], bad),
         (

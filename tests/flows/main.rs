@@ -1,3 +1,18 @@
 //! One file a flow, in one binary.
 
+mod audit;
+mod by_role;
+mod client_auth;
+mod fuzz;
+mod introspect;
+mod jwt;
+mod key_rotation;
+mod metadata;
 mod refresh;
+mod refresh_races;
+mod revoke;
+mod secrets;
+mod sign_in;
+mod token_request;
+mod transport;
+mod workspace;

@@ -67,8 +67,10 @@ impl Setup {
 
 /// A running issuer.
 pub struct TestApp {
-    /// The exact string of the issuer, also the base of every address.
+    /// The exact string of the issuer.
     pub issuer: String,
+    /// The base of every public address.
+    pub base: String,
     /// The base of the management addresses.
     pub management: String,
     /// Its clock.
@@ -98,9 +100,9 @@ impl TestApp {
         }
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let management = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", public.local_addr().unwrap());
+        let base = format!("http://{}", public.local_addr().unwrap());
         let clock = setup.clock.unwrap_or_default();
-        let config = config(&dir, &issuer, setup.settings);
+        let config = config(&dir, &base, setup.settings);
         let issuer = config.issuer.to_string();
         let app = App::open(config, machine(&clock)).await.unwrap();
         let (shutdown, down) = watch::channel(false);
@@ -112,6 +114,7 @@ impl TestApp {
         }
         Self {
             issuer,
+            base,
             management: management_url,
             clock,
             http: reqwest::Client::new(),

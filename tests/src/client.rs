@@ -103,7 +103,7 @@ impl<'a> TestClient<'a> {
     /// Posts a form to a path, authenticated by the client's method.
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let mut fields: Vec<(&str, &str)> = form.to_vec();
-        let mut request = self.app.http.post(format!("{}{path}", self.app.issuer));
+        let mut request = self.app.http.post(format!("{}{path}", self.app.base));
         match self.method {
             ClientAuthMethod::ClientSecretBasic => {
                 let pair = STANDARD.encode(format!("{}:{CLIENT_SECRET}", self.id));

@@ -10,9 +10,11 @@
 mod app;
 mod client;
 mod clock;
+mod fuzz_targets;
 mod logs;
 
 pub use app::{CLIENT_SECRET, Setup, TestApp, password_of};
 pub use client::{Answer, TestClient, claims_of};
 pub use clock::{START, TestClock};
+pub use fuzz_targets::{fuzz_basic, fuzz_form, fuzz_jws, fuzz_refresh_token, fuzz_tokens};
 pub use logs::captured_logs;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use vouchsafe_protocol::{ErrorCode, OFFLINE_ACCESS, OPENID, Reason, ResourceUri, ScopeSet, is_oidc_scope};
+use vouchsafe_protocol::{
+    ErrorCode, GrantType, OFFLINE_ACCESS, OPENID, Reason, ResourceUri, ScopeSet, ScopeToken, is_oidc_scope,
+};
 use vouchsafe_store::{Client, Resource};
 
 use crate::authority::{Authority, Catalog};
@@ -35,26 +37,54 @@ impl Target {
 
 impl Issuer {
     /// The audience a client asks for: the named resource, else its only one, else the issuer.
-    pub(crate) fn target(&self, client: &Client, asked: Option<&ResourceUri>) -> Result<Target, Error> {
+    pub(crate) async fn target(&self, client: &Client, asked: Option<&ResourceUri>) -> Result<Target, Error> {
         let refused = |reason| Error::refused(ErrorCode::InvalidTarget, reason);
-        let only = match client.resources.as_slice() {
-            [only] => Some(only),
-            _ => None,
+        let target = match asked {
+            Some(uri) if uri.as_str() == self.config.issuer.as_str() => Target::Issuer,
+            Some(uri) => {
+                let catalog = self.catalog.load();
+                let resource = catalog
+                    .resource(uri.as_str())
+                    .ok_or(refused(Reason::UnknownResource))?;
+                if !client.resources.contains(uri) {
+                    return Err(refused(Reason::ResourceNotAllowed));
+                }
+                Target::Resource(Arc::clone(resource))
+            }
+            None => self.only_target(client),
         };
-        let Some(uri) = asked.or(only) else {
-            return Ok(Target::Issuer);
-        };
-        if uri.as_str() == self.config.issuer.as_str() {
-            return Ok(Target::Issuer);
+        if self.is_served(&target).await? {
+            Ok(target)
+        } else {
+            Err(refused(Reason::ResourceNotAllowed))
         }
+    }
+
+    /// The client's only resource, of those that still exist; else the issuer.
+    fn only_target(&self, client: &Client) -> Target {
         let catalog = self.catalog.load();
-        let resource = catalog
-            .resource(uri.as_str())
-            .ok_or(refused(Reason::UnknownResource))?;
-        if !client.resources.contains(uri) {
-            return Err(refused(Reason::ResourceNotAllowed));
+        let mut existing = client
+            .resources
+            .iter()
+            .filter_map(|uri| catalog.resource(uri.as_str()));
+        match (existing.next(), existing.next()) {
+            (Some(only), None) => Target::Resource(Arc::clone(only)),
+            _ => Target::Issuer,
         }
-        Ok(Target::Resource(Arc::clone(resource)))
+    }
+
+    /// False when the client that serves the resource was disabled or removed: nobody is there to take a token.
+    pub(crate) async fn is_served(&self, target: &Target) -> Result<bool, Error> {
+        let Some(server) = target
+            .resource()
+            .and_then(|resource| resource.server_client_id.as_ref())
+        else {
+            return Ok(true);
+        };
+        Ok(self
+            .client(server)
+            .await?
+            .is_some_and(|client| client.disabled_at.is_none()))
     }
 
     /// Every scope that the client holds at the audience, whoever it acts for.
@@ -86,7 +116,7 @@ impl Issuer {
             .filter(|scope| !needs_a_person(scope.as_str()))
             .cloned()
             .collect();
-        granted(held, asked)
+        granted(&held, held.clone(), asked)
     }
 
     /// The most that a person may grant to a client; roles narrow it each time a token is minted.
@@ -96,7 +126,9 @@ impl Issuer {
         target: &Target,
         asked: Option<&ScopeSet>,
     ) -> Result<ScopeSet, Error> {
-        granted(self.held(client, target), asked)
+        let held = self.held(client, target);
+        let allowed = with_offline_access(held.clone(), client);
+        granted(&allowed, held, asked)
     }
 
     /// The audience of a family, as it stands now; none when the resource is gone or no longer the client's.
@@ -120,15 +152,25 @@ impl Issuer {
     }
 }
 
-/// What is asked must be held; nothing asked means all that is held (RFC 6749 3.3).
-fn granted(held: ScopeSet, asked: Option<&ScopeSet>) -> Result<ScopeSet, Error> {
+/// What is asked must be allowed; nothing asked means all that is held (RFC 6749 3.3).
+fn granted(allowed: &ScopeSet, held: ScopeSet, asked: Option<&ScopeSet>) -> Result<ScopeSet, Error> {
     match asked {
-        Some(asked) if !asked.is_subset_of(&held) => {
+        Some(asked) if !asked.is_subset_of(allowed) => {
             Err(Error::refused(ErrorCode::InvalidScope, Reason::ScopeNotAllowed))
         }
         Some(asked) => Ok(asked.clone()),
         None => Ok(held),
     }
+}
+
+/// Every client that may refresh may ask for `offline_access`, registered or not.
+pub(crate) fn with_offline_access(mut scope: ScopeSet, client: &Client) -> ScopeSet {
+    if client.grants.contains(&GrantType::RefreshToken)
+        && let Ok(token) = ScopeToken::parse(OFFLINE_ACCESS)
+    {
+        scope.insert(token);
+    }
+    scope
 }
 
 /// Takes away what the person's roles do not permit, at a resource that goes by role.

@@ -24,6 +24,9 @@ pub enum Error {
     /// No key may sign now.
     #[error("no key may sign now")]
     NoSigningKey,
+    /// What was ended may begin again in a moment.
+    #[error("it was ended just now")]
+    TooSoon,
     /// The view of revocations is too old to vouch for a token.
     #[error("the view of revocations is stale")]
     StaleView,
@@ -53,7 +56,7 @@ impl Error {
         let unavailable = |reason| Refusal::new(ErrorCode::TemporarilyUnavailable, reason);
         match self {
             Self::Refused(refusal) => *refusal,
-            Self::Store(StoreError::Busy) | Self::Busy => unavailable(Reason::Busy),
+            Self::Store(StoreError::Busy) | Self::Busy | Self::TooSoon => unavailable(Reason::Busy),
             Self::Store(StoreError::Corrupt { .. })
             | Self::Keys(_)
             | Self::OtherMasterKey

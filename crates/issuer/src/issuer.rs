@@ -1,6 +1,6 @@
 //! The issuer itself: what it holds, and how it starts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use vouchsafe_keys::{KeyRing, MasterKey};
@@ -35,6 +35,7 @@ pub struct Issuer {
     pub(crate) machine: Machine,
     pub(crate) master: Arc<MasterKey>,
     pub(crate) keys: ArcSwap<KeyRing>,
+    pub(crate) key_version: Mutex<i64>,
     pub(crate) catalog: ArcSwap<Catalog>,
     pub(crate) clients: ClientCache,
     pub(crate) view: View,
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Issuer {
 
 impl Issuer {
     /// Opens an issuer: reads keys, resources and roles and follows the logs up to now. Makes the first keys if
-    /// there are none.
+    /// there are none; what the clock asks of keys otherwise is [`Issuer::advance_keys`].
     ///
     /// # Errors
     /// The store's; [`Error::Keys`] when the master key does not open the keys.
@@ -69,6 +70,7 @@ impl Issuer {
             clients: ClientCache::new(),
             view: View::new(),
             keys: ArcSwap::from_pointee(ring),
+            key_version: Mutex::new(0),
             catalog: ArcSwap::from_pointee(Catalog::default()),
             config,
             store,
@@ -77,7 +79,10 @@ impl Issuer {
         };
         issuer.follow().await?;
         issuer.reload_catalog().await?;
-        issuer.advance_keys().await?;
+        if issuer.read_keys().await?.0.is_empty() {
+            issuer.advance_keys().await?;
+        }
+        issuer.open_keys().await?;
         Ok(issuer)
     }
 

@@ -1,6 +1,6 @@
 //! The ring of keys in use: loaded from the store, advanced by the clock, changed by one guarded commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use vouchsafe_keys::{GeneratedKey, Jwks, KeyRecord, KeyRing, Step};
 use vouchsafe_protocol::{Kid, Timestamp};
@@ -46,16 +46,34 @@ impl Issuer {
         Ok((records, version))
     }
 
-    /// Takes the keys of the store into use.
-    pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
-        let (records, _) = self.read_keys().await?;
-        self.keys.store(Arc::new(KeyRing::open(
-            &records,
-            &self.master,
-            &self.config.key_policy,
-            self.now(),
-        )?));
+    /// Takes the keys of the store into use, each of which the master key must open.
+    pub(crate) async fn open_keys(&self) -> Result<(), Error> {
+        let (records, version) = self.read_keys().await?;
+        let ring = KeyRing::open(&records, &self.master, &self.config.key_policy, self.now())?;
+        self.put_in_use(ring, version);
         Ok(())
+    }
+
+    /// Takes the keys of the store into use, going on with those that are open already: a key that this master key
+    /// does not open (it was sealed under another meanwhile) is published and verifies, but does not sign here.
+    pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
+        let (records, version) = self.read_keys().await?;
+        let before = self.keys.load_full();
+        let (ring, unopened) = before.follow(&records, &self.master, &self.config.key_policy, self.now())?;
+        for error in &unopened {
+            tracing::error!(event = "key_unreadable", error = error as &dyn std::error::Error);
+        }
+        self.put_in_use(ring, version);
+        Ok(())
+    }
+
+    /// A slower reader never puts an older set of keys back into use.
+    fn put_in_use(&self, ring: KeyRing, version: i64) {
+        let mut newest = self.key_version.lock().unwrap_or_else(PoisonError::into_inner);
+        if version >= *newest {
+            *newest = version;
+            self.keys.store(Arc::new(ring));
+        }
     }
 
     /// Does what the clock asks of the keys: makes the next one, erases what retired. Says when to look again.

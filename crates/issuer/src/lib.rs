@@ -35,7 +35,7 @@ pub use config::{IssuerConfig, LONGEST_ACCESS_TTL, PasswordCost};
 pub use error::Error;
 pub use introspect::{ActiveToken, Introspection};
 pub use issuer::{Issuer, Machine};
-pub use names::{AccountName, BadName};
+pub use names::{AccountName, BadName, lookup_key};
 pub use password::{HashError, PasswordHasher};
 pub use token::TokenGrant;
 pub use vouchsafe_keys::{Jwks, KeyPolicy, MasterKey};

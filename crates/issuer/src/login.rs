@@ -3,20 +3,26 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vouchsafe_protocol::{ErrorCode, Reason, SecretString, Subject};
+use vouchsafe_store::BackOff;
 
 use crate::names::lookup_key;
-use crate::password::LONGEST_PASSWORD;
+use crate::password::{LONGEST_PASSWORD, Place};
 use crate::{Error, HashError, Issuer};
 
-/// Failures in a row that cost nothing.
-const FREE_FAILURES: i64 = 10;
-/// The longest pause in seconds: long enough against guessing, too short to lock anybody out for good.
-const LONGEST_PAUSE: i64 = 60;
+/// Of one name from one source: long enough a pause against guessing, too short to lock anybody out for good.
+const BACK_OFF: BackOff = BackOff {
+    free: 10,
+    longest: 60,
+};
 /// Attempts of one name under way at once; the next ones wait, they are not refused.
 const AT_ONCE: usize = 4;
+/// How many wait before the next one is told to come back.
+const WAITING: usize = 28;
 const NAMES: u64 = 50_000;
 
 /// A person whose password was checked just now.
@@ -27,19 +33,37 @@ pub(crate) struct SignedIn {
 }
 
 /// Attempts under way, by name, whether or not an account has it.
-pub(crate) struct SignInLimits(Cache<String, Arc<Semaphore>>);
+pub(crate) struct SignInLimits(Cache<String, Gate>);
+
+#[derive(Clone)]
+struct Gate {
+    running: Arc<Semaphore>,
+    entered: Arc<Semaphore>,
+}
+
+/// Leave to try one name.
+struct Turn {
+    _running: OwnedSemaphorePermit,
+    _entered: OwnedSemaphorePermit,
+}
 
 impl SignInLimits {
     pub(crate) fn new() -> Self {
         Self(Cache::new(NAMES))
     }
 
-    async fn wait(&self, key: &str) -> Result<OwnedSemaphorePermit, Error> {
-        let places = self.0.get_with_by_ref(key, || Arc::new(Semaphore::new(AT_ONCE)));
-        places
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::Internal("sign-in places are closed"))
+    async fn turn(&self, key: &str) -> Result<Turn, Error> {
+        let gate = self.0.get_with_by_ref(key, || Gate {
+            running: Arc::new(Semaphore::new(AT_ONCE)),
+            entered: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+        });
+        let entered = gate.entered.try_acquire_owned().map_err(|_| Error::Busy)?;
+        let running = gate.running.acquire_owned().await;
+        let running = running.map_err(|_| Error::Internal("sign-in places are closed"))?;
+        Ok(Turn {
+            _running: running,
+            _entered: entered,
+        })
     }
 }
 
@@ -54,40 +78,53 @@ impl From<HashError> for Error {
 }
 
 impl Issuer {
-    /// Checks a name and a password. Two statements and one hash, whatever the outcome; the attempt is counted before
-    /// the hash and given back after a success.
-    pub(crate) async fn sign_in(&self, username: &str, password: &SecretString) -> Result<SignedIn, Error> {
+    /// Checks a name and a password. One read, one guarded write and one hash, whatever the outcome; the attempt is
+    /// counted before the hash and given back after a success.
+    pub(crate) async fn sign_in(
+        &self,
+        username: &str,
+        password: &SecretString,
+        source: &str,
+    ) -> Result<SignedIn, Error> {
         let refused = Error::refused(ErrorCode::InvalidGrant, Reason::BadPassword);
         if password.expose().len() > LONGEST_PASSWORD {
             return Err(refused);
         }
         let key = lookup_key(username);
-        let _place = self.sign_ins.wait(&key).await?;
+        // A place comes first: who gets none was not counted.
+        let place = self.hasher.place()?;
+        let _turn = self.sign_ins.turn(&key).await?;
         let candidate = self.store.login_candidate(&key).await?;
+        let attempts = self.attempts_of(&key)?;
         let counted = self
             .store
-            .count_attempt(&key, self.now(), FREE_FAILURES, LONGEST_PAUSE)
+            .count_attempt(&attempts, source, self.now(), BACK_OFF)
             .await?;
         let hash = candidate
             .as_ref()
             .and_then(|candidate| candidate.password_hash.as_ref());
-        let checked = self.hasher.check(password, hash, self.entropy()).await?;
+        let checked = match self.hasher.check(place, password, hash, self.entropy()).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                self.store.return_attempt(&attempts, source).await?;
+                return Err(error.into());
+            }
+        };
         match candidate {
             Some(candidate) if checked.matches && counted && !candidate.locked => {
                 let password_hash = candidate
                     .password_hash
                     .ok_or(Error::Internal("a password without a hash"))?;
-                self.store.clear_attempts(&candidate.subject).await?;
-                let password_hash = if checked.outdated {
-                    self.raise_cost(&candidate.subject, password, password_hash)
-                        .await?
-                } else {
-                    password_hash
-                };
-                Ok(SignedIn {
+                self.store.clear_attempts(&attempts, source).await?;
+                let signed_in = SignedIn {
                     subject: candidate.subject,
                     password_hash,
-                })
+                };
+                if checked.outdated {
+                    self.raise_cost(&key, password, signed_in).await
+                } else {
+                    Ok(signed_in)
+                }
             }
             _ => {
                 tracing::info!(event = "sign_in_failed", counted);
@@ -96,20 +133,53 @@ impl Issuer {
         }
     }
 
-    /// Hashes the password again at the present cost; a busy hasher leaves it for the next time.
-    async fn raise_cost(
-        &self,
-        subject: &Subject,
-        password: &SecretString,
-        old: SecretString,
-    ) -> Result<SecretString, Error> {
-        match self.hasher.hash(password, self.entropy()).await {
-            Ok(new) => {
-                self.store.rehash_password(subject, &old, &new).await?;
-                Ok(new)
-            }
-            Err(HashError::Busy | HashError::BadLength) => Ok(old),
-            Err(error) => Err(error.into()),
+    /// What attempts on a name are counted under: a MAC, since a password may have been typed as the name.
+    pub(crate) fn attempts_of(&self, key: &str) -> Result<String, Error> {
+        let ring = self.keys.load();
+        let mac = ring
+            .secret_hash(self.now())
+            .ok_or(Error::NoSigningKey)?
+            .mac(key.as_bytes());
+        Ok(URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    /// Hashes the password again at the present cost; a busy hasher leaves it for the next time. Whoever finds that
+    /// another sign-in did the same meanwhile checks against what that one wrote.
+    async fn raise_cost(&self, key: &str, password: &SecretString, old: SignedIn) -> Result<SignedIn, Error> {
+        let new = match self.hasher.hash(password, self.entropy()).await {
+            Ok(new) => new,
+            Err(HashError::Busy | HashError::BadLength) => return Ok(old),
+            Err(error) => return Err(error.into()),
+        };
+        if self
+            .store
+            .rehash_password(&old.subject, &old.password_hash, &new)
+            .await?
+        {
+            return Ok(SignedIn {
+                password_hash: new,
+                ..old
+            });
+        }
+        let refused = Error::refused(ErrorCode::InvalidGrant, Reason::BadPassword);
+        let place: Place = self.hasher.place()?;
+        let now = self
+            .store
+            .login_candidate(key)
+            .await?
+            .and_then(|candidate| candidate.password_hash);
+        let now = now.ok_or(refused)?;
+        let checked = self
+            .hasher
+            .check(place, password, Some(&now), self.entropy())
+            .await?;
+        if checked.matches {
+            Ok(SignedIn {
+                password_hash: now,
+                ..old
+            })
+        } else {
+            Err(Error::refused(ErrorCode::InvalidGrant, Reason::BadPassword))
         }
     }
 }

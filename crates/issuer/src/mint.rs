@@ -63,7 +63,9 @@ impl Issuer {
             asked,
             now,
         } = grant;
-        let scope = narrow(asked.unwrap_or(&family.scope), target, authority);
+        // The row may narrow what the token said, never widen it.
+        let bound = asked.map_or_else(|| family.scope.clone(), |asked| asked.intersection(&family.scope));
+        let scope = narrow(&bound, target, authority);
         let person = Some(Person { family, authority });
         let minted = self
             .mint_access(&AccessSpec {
@@ -121,7 +123,7 @@ impl Issuer {
         };
         let ring = self.keys.load();
         let signer = ring
-            .signer(self.algorithm_of(spec), spec.now)
+            .signer(self.algorithm_of(spec.client, spec.target), spec.now)
             .ok_or(Error::NoSigningKey)?;
         let token = signer.sign(TYP_ACCESS_TOKEN, &claims)?;
         Ok(Minted {
@@ -133,10 +135,8 @@ impl Issuer {
     /// Now, or the second after a revocation that covers this one, so that a token is not born dead. Whom such a
     /// revocation covers is looked up again: what it ended must not slip past it.
     async fn issue_instant(&self, spec: &AccessSpec<'_>, subject: Option<&str>) -> Result<Timestamp, Error> {
-        let earliest = self
-            .revoked()
-            .await?
-            .earliest_iat(subject, spec.client.id.as_str());
+        self.must_be_current().await?;
+        let earliest = self.view.index().earliest_iat(subject, spec.client.id.as_str());
         let Some(later) = earliest.filter(|earliest| *earliest > spec.now) else {
             return Ok(spec.now);
         };
@@ -150,7 +150,24 @@ impl Issuer {
                 return Err(Error::refused(ErrorCode::InvalidGrant, Reason::Revoked));
             }
         }
-        Ok(later)
+        // A second ahead is what verifiers bear; a client that was let in again just now waits for more.
+        if later > spec.now.plus(Duration::from_secs(1)) {
+            Err(Error::TooSoon)
+        } else {
+            Ok(later)
+        }
+    }
+
+    /// Refuses before anything changes what could not be minted after it.
+    pub(crate) async fn must_be_able_to_mint(&self, client: &Client, target: &Target) -> Result<(), Error> {
+        self.must_be_current().await?;
+        self.active_mac_kid()?;
+        let algorithm = self.algorithm_of(client, target);
+        self.keys
+            .load()
+            .signer(algorithm, self.now())
+            .map(drop)
+            .ok_or(Error::NoSigningKey)
     }
 
     /// The shorter of what client and resource say, never beyond the maximum nor beyond the family's end.
@@ -173,13 +190,10 @@ impl Issuer {
             .map_or(end, |person| end.min(person.family.absolute_expires_at))
     }
 
-    fn algorithm_of(&self, spec: &AccessSpec<'_>) -> SigningAlgorithm {
-        let of_resource = spec
-            .target
-            .resource()
-            .and_then(|resource| resource.signing_algorithm);
+    fn algorithm_of(&self, client: &Client, target: &Target) -> SigningAlgorithm {
+        let of_resource = target.resource().and_then(|resource| resource.signing_algorithm);
         of_resource
-            .or(spec.client.signing_algorithm)
+            .or(client.signing_algorithm)
             .unwrap_or(self.config.default_algorithm)
     }
 

@@ -34,7 +34,10 @@ impl AccountName {
         if length == 0 || length > LONGEST || !good_start || !key.chars().all(allowed) {
             return Err(BadName);
         }
-        let skeleton = skeleton(&key).collect::<String>().to_lowercase();
+        // The eye sees the letters as they were written: a capital I is an l to it.
+        let skeleton = skeleton(&chosen.nfkc().collect::<String>())
+            .collect::<String>()
+            .to_lowercase();
         Ok(Self {
             shown: chosen.nfc().collect(),
             skeleton,
@@ -44,7 +47,8 @@ impl AccountName {
 }
 
 /// The form in which a typed name is looked up; total, so that a bad name takes the same way as an unknown one.
-pub(crate) fn lookup_key(typed: &str) -> String {
+#[must_use]
+pub fn lookup_key(typed: &str) -> String {
     let folded: String = typed.nfkc().flat_map(char::to_lowercase).collect();
     folded.nfkc().collect()
 }
@@ -59,7 +63,12 @@ mod tests {
         assert_eq!(name("Alice").key, name("alice").key);
         assert_eq!(name("ａｌｉｃｅ").key, "alice");
         assert_eq!(name("re\u{301}mi").key, name("r\u{e9}mi").key);
-        for (one, other) in [("alice", "\u{430}lice"), ("paypal", "paypa1"), ("bob", "b0b")] {
+        for (one, other) in [
+            ("alice", "\u{430}lice"),
+            ("paypal", "paypa1"),
+            ("bob", "b0b"),
+            ("alice", "aIice"),
+        ] {
             assert_eq!(name(one).skeleton, name(other).skeleton, "{one} {other}");
         }
         assert_ne!(name("alice").skeleton, name("alicia").skeleton);

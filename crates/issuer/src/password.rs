@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use vouchsafe_protocol::{Entropy, SecretString};
 
 use crate::PasswordCost;
@@ -36,6 +36,9 @@ pub(crate) struct Checked {
     /// True when the stored hash was made at another cost than the present one.
     pub(crate) outdated: bool,
 }
+
+/// A place in the queue of hashes.
+pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 /// Hashes passwords; cloning shares the permits.
 #[derive(Clone, Debug)]
@@ -71,7 +74,7 @@ impl PasswordHasher {
         let mut salt = [0_u8; SALT];
         entropy.fill(&mut salt);
         let (argon2, password) = (self.argon2()?, password.clone());
-        self.run(move || {
+        self.run(self.place()?, move || {
             let hash = argon2.hash_password_with_salt(password.expose().as_bytes(), &salt);
             hash.map(|hash| SecretString::new(hash.to_string()))
                 .map_err(|_| HashError::Unusable)
@@ -79,9 +82,21 @@ impl PasswordHasher {
         .await?
     }
 
+    /// A place in the queue, taken before anything is counted or waited for.
+    ///
+    /// # Errors
+    /// [`HashError::Busy`] when the queue is full.
+    pub(crate) fn place(&self) -> Result<Place, HashError> {
+        let place = Arc::clone(&self.queue).try_acquire_owned();
+        place.map(Place).map_err(|error| match error {
+            TryAcquireError::NoPermits | TryAcquireError::Closed => HashError::Busy,
+        })
+    }
+
     /// Checks a password against a PHC string; without one, does the same work and says no.
     pub(crate) async fn check(
         &self,
+        place: Place,
         password: &SecretString,
         hash: Option<&SecretString>,
         entropy: &dyn Entropy,
@@ -94,7 +109,7 @@ impl PasswordHasher {
         };
         let password = password.clone();
         let params = argon2.params().clone();
-        self.run(move || {
+        self.run(place, move || {
             let parsed = PasswordHash::new(phc.expose()).map_err(|_| HashError::Unusable)?;
             let outdated = Params::try_from(&parsed).is_ok_and(|made_at| {
                 made_at.m_cost() != params.m_cost()
@@ -143,18 +158,16 @@ impl PasswordHasher {
     /// Runs one hash off the runtime; the permit goes with it, so that a caller who leaves frees nothing early.
     async fn run<T: Send + 'static>(
         &self,
+        place: Place,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let _place: SemaphorePermit<'_> = self.queue.try_acquire().map_err(|error| match error {
-            TryAcquireError::NoPermits | TryAcquireError::Closed => HashError::Busy,
-        })?;
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .map_err(|_| HashError::Busy)?;
         tokio::task::spawn_blocking(move || {
             let done = work();
-            drop(permit);
+            drop((permit, place));
             done
         })
         .await

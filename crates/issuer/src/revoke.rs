@@ -38,6 +38,10 @@ impl Issuer {
         };
         let claims = verified.claims();
         owned(caller, &claims.client_id)?;
+        self.must_be_current().await?;
+        if self.view.index().is_revoked(claims, verified.kid()) {
+            return Ok(());
+        }
         self.end_access_token(claims, &Actor::Client(caller.id.clone()))
             .await
     }

@@ -1,5 +1,6 @@
 //! The token endpoint's decision: which grant, and whether the client may use it.
 
+use std::fmt;
 use std::time::Duration;
 
 use vouchsafe_protocol::{ErrorCode, GrantType, Reason, ScopeSet, TokenRequest};
@@ -7,7 +8,7 @@ use vouchsafe_protocol::{ErrorCode, GrantType, Reason, ScopeSet, TokenRequest};
 use crate::{Authenticated, Error, Issuer};
 
 /// What a grant came to (RFC 6749 5.1).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TokenGrant {
     /// The access token.
     pub access_token: String,
@@ -20,7 +21,7 @@ pub struct TokenGrant {
 }
 
 /// The refresh token of a grant.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RefreshGrant {
     /// The token.
     pub token: String,
@@ -28,12 +29,35 @@ pub struct RefreshGrant {
     pub expires_in: Duration,
 }
 
+impl fmt::Debug for TokenGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenGrant")
+            .field("scope", &self.scope)
+            .field("refresh", &self.refresh)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RefreshGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshGrant")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Issuer {
-    /// Answers a token request of a client that proved who it is.
+    /// Answers a token request of a client that proved who it is. `source` says where it comes from, for the back-off
+    /// of wrong passwords.
     ///
     /// # Errors
     /// A refusal of RFC 6749 5.2 or RFC 8707 2; the store's.
-    pub async fn token(&self, client: &Authenticated, request: &TokenRequest) -> Result<TokenGrant, Error> {
+    pub async fn token(
+        &self,
+        client: &Authenticated,
+        request: &TokenRequest,
+        source: &str,
+    ) -> Result<TokenGrant, Error> {
         if !client.grants.contains(&request.grant_type()) {
             return Err(Error::refused(
                 ErrorCode::UnauthorizedClient,
@@ -59,8 +83,14 @@ impl Issuer {
                 scope,
                 resource,
             } => {
-                self.password(client, (username, password), scope.as_ref(), resource.as_ref())
-                    .await
+                self.password(
+                    client,
+                    (username, password),
+                    source,
+                    scope.as_ref(),
+                    resource.as_ref(),
+                )
+                .await
             }
         }
     }

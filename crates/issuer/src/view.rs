@@ -1,10 +1,11 @@
 //! The view that this process has of the two logs: which tokens are dead, and what its caches must forget.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
+use vouchsafe_protocol::{RevocationEntry, Timestamp};
 use vouchsafe_store::{ChangeEntry, ChangeKind};
 use vouchsafe_verifier::RevocationIndex;
 
@@ -15,29 +16,54 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Older than this, it vouches for nothing.
 const LEASE: Duration = Duration::from_secs(5);
 const PAGE: u32 = 1000;
+/// How often expired entries are dropped.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// What was read of the logs, and when.
 pub(crate) struct View {
-    revoked: ArcSwap<RevocationIndex>,
+    revoked: RwLock<RevocationIndex>,
     followed: Mutex<Followed>,
     changes: AtomicI64,
-    /// Milliseconds of the monotonic clock at the last complete reading, plus one; 0 for never.
-    read_at: AtomicU64,
+    read: Instant,
+    failed: Instant,
 }
 
-#[derive(Default)]
 struct Followed {
     revocation: i64,
     change: i64,
+    swept: Timestamp,
+}
+
+/// An instant of the monotonic clock: milliseconds plus one, 0 for never.
+#[derive(Default)]
+struct Instant(AtomicU64);
+
+impl Instant {
+    fn age(&self, now: Duration) -> Option<Duration> {
+        match self.0.load(Ordering::Acquire) {
+            0 => None,
+            at => Some(now.saturating_sub(Duration::from_millis(at - 1))),
+        }
+    }
+
+    fn mark(&self, at: Duration) {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(u64::MAX - 1);
+        self.0.fetch_max(millis + 1, Ordering::AcqRel);
+    }
 }
 
 impl View {
     pub(crate) fn new() -> Self {
         Self {
-            revoked: ArcSwap::from_pointee(RevocationIndex::new()),
-            followed: Mutex::new(Followed::default()),
+            revoked: RwLock::new(RevocationIndex::new()),
+            followed: Mutex::new(Followed {
+                revocation: 0,
+                change: 0,
+                swept: Timestamp::from_unix(0),
+            }),
             changes: AtomicI64::new(0),
-            read_at: AtomicU64::new(0),
+            read: Instant::default(),
+            failed: Instant::default(),
         }
     }
 
@@ -46,21 +72,16 @@ impl View {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Which tokens are dead, as last read.
-    pub(crate) fn revoked(&self) -> std::sync::Arc<RevocationIndex> {
-        self.revoked.load_full()
-    }
-
-    fn age(&self, now: Duration) -> Option<Duration> {
-        match self.read_at.load(Ordering::Acquire) {
-            0 => None,
-            read => Some(now.saturating_sub(Duration::from_millis(read - 1))),
+    fn learn(&self, entries: &[RevocationEntry]) {
+        let mut index = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            index.apply(entry);
         }
     }
 
-    fn read_now(&self, at: Duration) {
-        let millis = u64::try_from(at.as_millis()).unwrap_or(u64::MAX - 1);
-        self.read_at.fetch_max(millis + 1, Ordering::AcqRel);
+    /// Which tokens are dead, as last read.
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, RevocationIndex> {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,22 +92,27 @@ impl Issuer {
     /// # Errors
     /// The store's; the view stays as it was.
     pub async fn follow(&self) -> Result<(), Error> {
-        self.follow_unless_younger(Duration::ZERO).await
+        let mut followed = self.view.followed.lock().await;
+        self.follow_marked(&mut followed).await
     }
 
-    /// The same, unless somebody else did it while this waited for its turn.
-    async fn follow_unless_younger(&self, limit: Duration) -> Result<(), Error> {
-        let mut followed = self.view.followed.lock().await;
+    /// Follows, and marks when it was done or failed.
+    async fn follow_marked(&self, followed: &mut Followed) -> Result<(), Error> {
         let begun = self.machine.clock.monotonic();
-        if self.view.age(begun).is_some_and(|age| age < limit) {
-            return Ok(());
+        let outcome = self.follow_from(followed).await;
+        match outcome {
+            Ok(()) => self.view.read.mark(begun),
+            Err(_) => self.view.failed.mark(self.machine.clock.monotonic()),
         }
+        outcome
+    }
+
+    async fn follow_from(&self, followed: &mut Followed) -> Result<(), Error> {
         let heads = self.store.log_heads().await?;
-        self.follow_revocations(&mut followed, heads.revocation).await?;
+        self.follow_revocations(followed, heads.revocation).await?;
         if followed.change != heads.change {
-            self.follow_changes(&mut followed, heads.change).await?;
+            self.follow_changes(followed, heads.change).await?;
         }
-        self.view.read_now(begun);
         Ok(())
     }
 
@@ -107,13 +133,17 @@ impl Issuer {
                 followed.revocation = head;
                 break;
             };
-            let mut index = RevocationIndex::clone(&self.view.revoked());
-            for entry in &entries {
-                index.apply(entry);
-            }
-            index.sweep(self.now());
-            self.view.revoked.store(std::sync::Arc::new(index));
+            self.view.learn(&entries);
             followed.revocation = last;
+        }
+        let now = self.now();
+        if now.since(followed.swept) >= SWEEP {
+            self.view
+                .revoked
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .sweep(now);
+            followed.swept = now;
         }
         Ok(())
     }
@@ -148,7 +178,7 @@ impl Issuer {
             self.reload_catalog().await?;
         }
         if changes.iter().any(|change| change.kind == ChangeKind::Keys) {
-            self.follow_keys().await?;
+            self.reload_keys().await?;
         }
         Ok(())
     }
@@ -156,46 +186,42 @@ impl Issuer {
     async fn forget_all(&self) -> Result<(), Error> {
         self.clients.forget_all();
         self.reload_catalog().await?;
-        self.follow_keys().await
+        self.reload_keys().await
     }
 
-    /// Keys that this master key does not open (they were sealed under another meanwhile) leave the ring in use as it
-    /// is: it signs by the clock and verifies, and readiness tells.
-    async fn follow_keys(&self) -> Result<(), Error> {
-        match self.reload_keys().await {
-            Err(error @ Error::Keys(_)) => {
-                tracing::error!(
-                    event = "keys_unreadable",
-                    error = &error as &dyn std::error::Error
-                );
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    /// Which tokens are dead, no staler than the lease: read from memory, and from the database only when the task
+    /// Makes sure that the view is inside its lease: by a look at the clock, and at the database only when the task
     /// that follows the log has fallen behind.
-    pub(crate) async fn revoked(&self) -> Result<std::sync::Arc<RevocationIndex>, Error> {
-        let age = self.view.age(self.machine.clock.monotonic());
-        let older_than = |limit| age.is_none_or(|age| age > limit);
-        if !older_than(FRESH) {
-            return Ok(self.view.revoked());
-        }
-        match self.follow_unless_younger(FRESH).await {
-            Err(error) if older_than(LEASE) => {
-                tracing::warn!(event = "view_is_stale", error = &error as &dyn std::error::Error);
-                return Err(Error::StaleView);
+    ///
+    /// # Errors
+    /// [`Error::StaleView`].
+    pub(crate) async fn must_be_current(&self) -> Result<(), Error> {
+        let younger = |instant: &Instant, limit| {
+            instant
+                .age(self.machine.clock.monotonic())
+                .is_some_and(|age| age <= limit)
+        };
+        // Whoever waited behind somebody else's reading or failure shares it.
+        let needed = || !younger(&self.view.read, FRESH) && !younger(&self.view.failed, FRESH);
+        if needed() {
+            let mut followed = self.view.followed.lock().await;
+            if needed()
+                && let Err(error) = self.follow_marked(&mut followed).await
+            {
+                tracing::warn!(event = "follow_failed", error = &error as &dyn std::error::Error);
             }
-            Ok(()) | Err(_) => {}
         }
-        Ok(self.view.revoked())
+        if younger(&self.view.read, LEASE) {
+            Ok(())
+        } else {
+            Err(Error::StaleView)
+        }
     }
 
     /// True while the view of the logs is inside its lease.
     #[must_use]
     pub fn view_is_current(&self) -> bool {
         self.view
+            .read
             .age(self.machine.clock.monotonic())
             .is_some_and(|age| age <= LEASE)
     }

@@ -138,7 +138,7 @@ fn rank(algorithm: KeyAlgorithm, policy: &KeyPolicy) -> usize {
 }
 
 /// When the first of the configured lines runs out of keys known here; `None` while each has one
-/// that signs without an end.
+/// that signs without an end. A destroyed key is replaced before its time.
 fn known_until(records: &[KeyRecord], policy: &KeyPolicy, now: Timestamp) -> Option<Timestamp> {
     policy
         .algorithms
@@ -148,6 +148,7 @@ fn known_until(records: &[KeyRecord], policy: &KeyPolicy, now: Timestamp) -> Opt
                 .iter()
                 .filter(|record| record.purpose == Purpose::Signing)
                 .filter(|record| record.algorithm == KeyAlgorithm::from(*algorithm))
+                .filter(|record| record.sealed.is_some())
                 .filter(|record| record.state(now, policy).verifies())
                 .map(|record| record.deactivates_at)
                 .collect();

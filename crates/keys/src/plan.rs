@@ -32,8 +32,9 @@ pub enum Step {
         /// When it begins to sign.
         at: Timestamp,
     },
-    /// A key that signs ends when its successor begins. A store must refuse this for a key whose
-    /// former end has passed at commit, since it would sign again (K4).
+    /// A key that signs ends when its successor begins, one without private bytes before it signs
+    /// again. A store must refuse this for a key whose former end has passed at commit, since it
+    /// would sign again (K4).
     SetDeactivation {
         /// The key.
         kid: Kid,
@@ -100,7 +101,8 @@ impl Line {
     }
 }
 
-/// The keys of a line that sign or will sign, in the order in which they do.
+/// The keys of a line that sign or will sign, in the order in which they do. Those whose private
+/// bytes are gone cannot, whatever their state.
 pub(crate) struct Live<'a> {
     pub(crate) active: Vec<&'a KeyRecord>,
     pub(crate) next: Vec<&'a KeyRecord>,
@@ -109,7 +111,8 @@ pub(crate) struct Live<'a> {
 impl<'a> Live<'a> {
     pub(crate) fn of(records: &'a [KeyRecord], line: Line, policy: &KeyPolicy, now: Timestamp) -> Self {
         let (mut active, mut next) = (Vec::new(), Vec::new());
-        for record in records.iter().filter(|record| Line::of(record) == line) {
+        let of_line = records.iter().filter(|record| Line::of(record) == line);
+        for record in of_line.filter(|record| record.sealed.is_some()) {
             match record.state(now, policy) {
                 KeyState::Active { .. } => active.push(record),
                 KeyState::Next { .. } => next.push(record),
@@ -298,7 +301,8 @@ pub(crate) fn plan_line(records: &[KeyRecord], line: Line, policy: &KeyPolicy, n
     steps
 }
 
-/// Writes denied kids down as compromised and erases what may be erased (K7).
+/// Writes denied kids down as compromised, erases what may be erased (K7), and ends what was erased
+/// too soon.
 fn clean_up(records: &[KeyRecord], line: Line, policy: &KeyPolicy, now: Timestamp) -> Vec<Step> {
     let mut steps = Vec::new();
     for record in records.iter().filter(|record| Line::of(record) == line) {
@@ -313,12 +317,26 @@ fn clean_up(records: &[KeyRecord], line: Line, policy: &KeyPolicy, now: Timestam
         if !state.verifies() && record.sealed.is_some() {
             steps.push(Step::Destroy { kid: kid.clone() });
         }
+        if let Some(at) = early_end(record, policy, now) {
+            steps.push(Step::SetDeactivation { kid: kid.clone(), at });
+        }
     }
     steps
 }
 
-/// A line without any live key gets one at once: nobody can hold a JWKS that misses it and works
-/// (the exception of K1).
+/// When a key ends that was erased by a clock that ran ahead and has returned: now, or when it would
+/// begin. Until it retires it verifies what it may have signed, and it never signs again (K4).
+fn early_end(record: &KeyRecord, policy: &KeyPolicy, now: Timestamp) -> Option<Timestamp> {
+    if record.sealed.is_some() || !record.state(now, policy).verifies() {
+        return None;
+    }
+    let at = now.max(record.activates_at);
+    let is_later = record.deactivates_at.is_none_or(|end| at < end);
+    is_later.then_some(at)
+}
+
+/// A line without any live key gets one at once: until then nothing is signed, so that no JWKS that
+/// misses it can do harm (the exception of K1).
 fn first_keys(line: Line, policy: &KeyPolicy, now: Timestamp) -> Vec<Step> {
     if !line.is_wanted(policy) {
         return Vec::new();
@@ -508,6 +526,75 @@ mod tests {
         assert_eq!(steps.first().unwrap(), "k0 bad 60");
         assert!(steps.contains(&"k0 erased".to_owned()));
         assert!(steps.contains(&"k1 from 60".to_owned()));
+    }
+
+    #[test]
+    fn k4_a_key_erased_by_a_clock_that_ran_ahead_gives_way_to_the_next() {
+        let policy = KeyPolicy::default();
+        let mut records = Vec::new();
+        carry_out(&mut records, &policy, 0);
+        let ahead = carry_out(&mut records, &policy, 200 * DAY);
+        assert!(ahead.contains(&"k0 erased".to_owned()), "{ahead:?}");
+        assert_eq!(
+            carry_out(&mut records, &policy, 10 * DAY),
+            [format!("k0 to {}", 10 * DAY), format!("k1 from {}", 10 * DAY)]
+        );
+    }
+
+    #[test]
+    fn k3_lines_whose_keys_were_all_erased_get_new_ones_at_once() {
+        let policy = KeyPolicy::default();
+        let mut records = Vec::new();
+        carry_out(&mut records, &policy, 0);
+        for record in &mut records {
+            record.sealed = None;
+        }
+        assert_eq!(
+            next_due(&records, &policy, at(60)),
+            Some(at(60)),
+            "what is erased does not count"
+        );
+        assert_eq!(
+            carry_out(&mut records, &policy, 60),
+            [
+                "k0 to 60".to_owned(),
+                // It never begins, and verifies until it retires.
+                format!("k1 to {}", 30 * DAY),
+                format!("k4 ES256 signing 60..Some({})", 60 + 30 * DAY),
+                format!("k5 ES256 signing {}..None", 60 + 30 * DAY),
+                "k2 to 60".to_owned(),
+                "k6 HS256 refresh_mac 60..None".to_owned(),
+                "k3 to 60".to_owned(),
+                "k7 HS256 secret_hash 60..None".to_owned(),
+            ]
+        );
+        for moment in [60, 30 * DAY, 31 * DAY] {
+            for line in lines(&records, &policy) {
+                let signs = |record: &&KeyRecord| record.is_active(at(moment), &policy);
+                let of_line = |record: &&KeyRecord| Line::of(record) == line;
+                let mut active = records.iter().filter(of_line).filter(signs);
+                assert!(active.next().is_some_and(|record| record.sealed.is_some()));
+                assert!(active.next().is_none(), "two at {moment}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_erased_successor_is_replaced_by_one_that_is_published_first() {
+        let policy = KeyPolicy::default();
+        let mut records = Vec::new();
+        carry_out(&mut records, &policy, 0);
+        let kid = Kid::parse("k1").unwrap();
+        apply(&mut records, &Step::Destroy { kid }, None).unwrap();
+        let now = 30 * DAY - 10;
+        assert_eq!(
+            carry_out(&mut records, &policy, now).get(..3).unwrap(),
+            [
+                format!("k1 to {}", 30 * DAY),
+                format!("k4 ES256 signing {}..None", now + DAY),
+                format!("k0 to {}", now + DAY),
+            ]
+        );
     }
 
     #[test]

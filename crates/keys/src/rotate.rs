@@ -297,6 +297,92 @@ mod tests {
         assert_eq!(steps, expected);
     }
 
+    /// The pair, after the private bytes of `erased` were destroyed.
+    fn pair_without(erased: &[&str]) -> Vec<KeyRecord> {
+        let mut records = pair();
+        for record in &mut records {
+            if erased.contains(&record.kid.as_str()) {
+                record.sealed = None;
+            }
+        }
+        records
+    }
+
+    fn fresh(now: i64, activates_at: i64, deactivates_at: Option<i64>) -> Step {
+        Step::Generate {
+            algorithm: ES256,
+            purpose: Purpose::Signing,
+            published_at: at(now),
+            activates_at: at(activates_at),
+            deactivates_at: deactivates_at.map(at),
+        }
+    }
+
+    fn end(name: &str, seconds: i64) -> Step {
+        Step::SetDeactivation {
+            kid: kid(name),
+            at: at(seconds),
+        }
+    }
+
+    #[test]
+    fn k4_a_rotation_never_turns_to_an_erased_key() {
+        let policy = KeyPolicy::default();
+        let now = 5 * DAY;
+        let rotate = |erased: &[&str], urgency| {
+            let records = pair_without(erased);
+            plan_rotation(&records, ES256, Purpose::Signing, &policy, at(now), urgency)
+        };
+        assert_eq!(
+            rotate(&["new"], Urgency::Planned),
+            Ok(vec![fresh(now, now + DAY, None), end("old", now + DAY)])
+        );
+        let until = at(now + 900);
+        assert_eq!(
+            rotate(&["new"], Urgency::Now { force: false }),
+            Err(RotateRefused::StillCached { until })
+        );
+        assert_eq!(
+            rotate(&["old", "new"], Urgency::Planned),
+            Ok(vec![
+                end("old", now),
+                end("new", 30 * DAY),
+                fresh(now, now, Some(now + 30 * DAY)),
+                fresh(now, now + 30 * DAY, None),
+            ])
+        );
+        let steps = rotate(&["old"], Urgency::Planned).unwrap();
+        let begin = Step::SetActivation {
+            kid: kid("new"),
+            at: at(now),
+        };
+        assert_eq!(steps.get(..2), Some([end("old", now), begin].as_slice()));
+    }
+
+    #[test]
+    fn k4_a_revocation_never_turns_to_an_erased_key() {
+        let policy = KeyPolicy::default();
+        let steps = plan_revocation(&pair_without(&["new"]), &kid("old"), &policy, at(1500));
+        let compromised = Step::SetCompromised {
+            kid: kid("old"),
+            at: at(1500),
+        };
+        let expected = vec![
+            compromised.clone(),
+            Step::Destroy { kid: kid("old") },
+            end("new", 30 * DAY),
+            fresh(1500, 1500, Some(1500 + 30 * DAY)),
+            fresh(1500, 1500 + 30 * DAY, None),
+        ];
+        assert_eq!(steps, Ok(expected));
+
+        // An erased key can be revoked like any other; there is nothing left to erase.
+        let steps = plan_revocation(&pair_without(&["old"]), &kid("old"), &policy, at(1500)).unwrap();
+        assert_eq!(steps.first(), Some(&compromised));
+        assert!(!steps.iter().any(|step| matches!(step, Step::Destroy { .. })));
+        assert!(!steps.contains(&end("old", 1500)));
+    }
+
     #[test]
     fn k4_a_key_is_revoked_once() {
         let policy = KeyPolicy::default();

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
+use std::mem::replace;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -70,6 +71,15 @@ impl Issuer {
             };
             apply(&mut self.records, step, generated).unwrap();
         }
+    }
+
+    /// Moves every sealed key to a new master key and says which one it was.
+    fn rewrap(&mut self) -> MasterKey {
+        let old = replace(&mut self.master, MasterKey::generate().unwrap());
+        for record in self.records.iter_mut().filter(|record| record.sealed.is_some()) {
+            record.sealed = Some(rewrap(record, &old, &self.master).unwrap());
+        }
+        old
     }
 
     fn ring(&self, now: i64) -> KeyRing {
@@ -290,10 +300,7 @@ fn the_wrong_master_key_opens_nothing_and_is_named() {
             if expected == issuer.master.id() && given == other.id()
     ));
 
-    for record in &mut issuer.records {
-        record.sealed = Some(rewrap(record, &issuer.master, &other).unwrap());
-    }
-    issuer.master = other;
+    issuer.rewrap();
     assert!(issuer.ring(0).signer(ES256, at(0)).is_some());
 }
 
@@ -307,13 +314,146 @@ fn a_record_with_the_halves_of_two_keys_is_not_opened() {
     swapped.first_mut().unwrap().public_jwk = other.public_jwk;
     assert!(matches!(opened(&swapped), Err(KeysError::Damaged { .. })));
 
-    let mut erased = issuer.records.clone();
-    erased.first_mut().unwrap().sealed = None;
-    assert!(matches!(opened(&erased), Err(KeysError::Destroyed { .. })));
-
     let mut misused = issuer.records.clone();
     misused.first_mut().unwrap().purpose = Purpose::SecretHash;
     assert!(matches!(opened(&misused), Err(KeysError::PurposeMismatch { .. })));
+}
+
+#[test]
+fn k10_a_ring_under_a_replaced_master_key_follows_every_later_change() {
+    let mut issuer = Issuer::new(&[ES256]);
+    let (before, policy) = (issuer.ring(0), issuer.policy.clone());
+    let (first, second) = (signing_kid(&before, 0), signing_kid(&before, 30 * DAY));
+    let mac = before.refresh_mac(at(0)).unwrap().kid().clone();
+    let token_of_first = token(&before, 0);
+
+    let old = issuer.rewrap();
+    let (ring, closed) = before.follow(&issuer.records, &old, &policy, at(50)).unwrap();
+    assert!(closed.is_empty(), "{closed:?}");
+    assert_eq!(signing_kid(&ring, 50), first);
+
+    issuer.revoke(&first, 100);
+    let restarted = issuer.ring(100);
+    let (ring, closed) = ring.follow(&issuer.records, &old, &policy, at(100)).unwrap();
+    drop(before);
+    assert!(!verifies(&ring, &token_of_first, 100));
+    assert_eq!(signing_kid(&ring, 100), second);
+    assert!(verifies(&restarted, &token(&ring, 100), 100));
+    assert_eq!(ring.refresh_mac(at(100)).unwrap().kid(), &mac);
+    assert!(ring.refresh_mac_verifying(mac.as_str(), at(100)).is_some());
+    assert!(ring.secret_hash(at(100)).is_some());
+
+    // The key that the restarted process made is shown and trusted, but signs only there.
+    let third = signing_kid(&restarted, 31 * DAY);
+    assert!(matches!(
+        closed.as_slice(),
+        [KeysError::WrongMasterKey { kid, expected, given }]
+            if kid.as_str() == third && *expected == issuer.master.id() && *given == old.id()
+    ));
+    assert_eq!(ring.jwks(at(100)), restarted.jwks(at(100)));
+    assert!(published_kids(&ring, 100).contains(&third));
+    assert!(verifies(&ring, &token(&restarted, 31 * DAY), 31 * DAY));
+    assert!(ring.signer(ES256, at(31 * DAY)).is_none());
+}
+
+#[test]
+fn k10_what_is_open_needs_no_unsealing_and_what_is_not_names_itself() {
+    let issuer = Issuer::new(&SigningAlgorithm::ALL);
+    let ring = issuer.ring(0);
+    let mut records = issuer.records.clone();
+    for sealed in records.iter_mut().filter_map(|record| record.sealed.as_mut()) {
+        sealed.nonce_and_ciphertext.clear();
+    }
+    let follow = |ring: &KeyRing| ring.follow(&records, &issuer.master, &issuer.policy, at(0));
+
+    let (next, closed) = follow(&ring).unwrap();
+    assert!(closed.is_empty(), "{closed:?}");
+    for algorithm in SigningAlgorithm::ALL {
+        let (old, new) = (ring.signer(algorithm, at(0)), next.signer(algorithm, at(0)));
+        assert_eq!(old.unwrap().kid(), new.unwrap().kid());
+    }
+    let (old, new) = (ring.secret_hash(at(0)).unwrap(), next.secret_hash(at(0)).unwrap());
+    assert!(new.verify(b"secret", &old.mac(b"secret")));
+
+    let empty = KeyRing::open(&[], &issuer.master, &issuer.policy, at(0)).unwrap();
+    let (next, closed) = follow(&empty).unwrap();
+    assert_eq!(closed.len(), records.len());
+    let broken = |error: &KeysError| matches!(error, KeysError::BrokenSeal { .. });
+    assert!(closed.iter().all(broken), "{closed:?}");
+    assert_eq!(next.jwks(at(0)), ring.jwks(at(0)));
+    assert!(verifies(&next, &token(&ring, 0), 0));
+    assert!(next.signer(ES256, at(0)).is_none());
+    assert!(next.refresh_mac(at(0)).is_none() && next.secret_hash(at(0)).is_none());
+}
+
+#[test]
+fn k11_a_ring_takes_over_nothing_that_the_record_does_not_describe() {
+    let issuer = Issuer::new(&[ES256]);
+    let ring = issuer.ring(0);
+    let follow = |change: &dyn Fn(&mut KeyRecord), purpose| {
+        let mut records = issuer.records.clone();
+        let record = records.iter_mut().find(|record| record.purpose == purpose);
+        change(record.unwrap());
+        ring.follow(&records, &issuer.master, &issuer.policy, at(0))
+    };
+
+    let to_hash = |record: &mut KeyRecord| record.purpose = Purpose::SecretHash;
+    let (next, closed) = follow(&to_hash, Purpose::RefreshMac).unwrap();
+    assert!(matches!(closed.as_slice(), [KeysError::BrokenSeal { .. }]));
+    let mac = ring.refresh_mac(at(0)).unwrap().kid().as_str();
+    assert!(next.refresh_mac(at(0)).is_none() && next.secret_hash_by(mac).is_none());
+    assert!(next.refresh_mac_verifying(mac, at(0)).is_none());
+
+    let misused = follow(&to_hash, Purpose::Signing).unwrap_err();
+    assert!(matches!(misused, KeysError::PurposeMismatch { .. }));
+    let other = generate(KeyAlgorithm::Es256, Purpose::Signing, &issuer.master).unwrap();
+    for public in [None, other.public_jwk] {
+        let swap = |record: &mut KeyRecord| record.public_jwk.clone_from(&public);
+        let swapped = follow(&swap, Purpose::Signing).unwrap_err();
+        assert!(matches!(swapped, KeysError::Damaged { .. }));
+    }
+}
+
+#[test]
+fn f14_a_key_that_a_restore_or_a_clock_brought_back_without_bytes_verifies_only() {
+    let mut issuer = Issuer::new(&[ES256]);
+    let whole = issuer.ring(0);
+    let (erased, last) = (signing_kid(&whole, 0), token(&whole, 0));
+    for record in &mut issuer.records {
+        record.sealed = None;
+    }
+
+    // Neither a start nor a ring that still has the bytes in memory signs with them.
+    let opened = issuer.ring(10);
+    let followed = whole.follow(&issuer.records, &issuer.master, &issuer.policy, at(10));
+    let (followed, closed) = followed.unwrap();
+    assert_eq!(closed.len(), issuer.records.len());
+    let gone = |error: &KeysError| matches!(error, KeysError::Destroyed { .. });
+    assert!(closed.iter().all(gone), "{closed:?}");
+    for ring in [&opened, &followed] {
+        assert!(ring.signer(ES256, at(10)).is_none() && ring.refresh_mac(at(10)).is_none());
+        assert!(ring.secret_hash(at(10)).is_none());
+        assert!(verifies(ring, &last, 10));
+        assert!(published_kids(ring, 10).contains(&erased));
+        assert_eq!(
+            ring.jwks(at(10)).max_age,
+            Duration::ZERO,
+            "a new key comes at once"
+        );
+    }
+
+    issuer.plan(10);
+    let healed = issuer.ring(10);
+    for now in [10, 30 * DAY, 31 * DAY] {
+        let signs = signing_kid(&healed, now);
+        assert!(verifies(&healed, &token(&healed, now), now));
+        assert!(published_kids(&healed, 10).contains(&signs));
+        assert_ne!(signs, erased);
+    }
+    assert!(healed.refresh_mac(at(10)).is_some() && healed.secret_hash(at(10)).is_some());
+    assert!(verifies(&healed, &last, 7 * DAY + 9));
+    assert!(!verifies(&healed, &last, 7 * DAY + 10));
+    assert_eq!(healed.jwks(at(10)).max_age, Duration::from_secs(300));
 }
 
 #[test]

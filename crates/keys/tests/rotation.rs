@@ -288,7 +288,8 @@ fn run(events: &[Event], mut check: impl FnMut(&World) -> TestCaseResult) -> Res
     Ok(world)
 }
 
-/// Exactly one key of each line signs, now and at every later change that is known now.
+/// Exactly one key of each line signs, now and at every later change that is known now, and it has
+/// the private bytes for it.
 fn one_active_each(world: &World) -> TestCaseResult {
     for line in LINES {
         let changes = world
@@ -301,8 +302,10 @@ fn one_active_each(world: &World) -> TestCaseResult {
                 let state = record.state(moment, &world.policy);
                 matches!(state, KeyState::Active { .. })
             };
-            let active = world.line(line).filter(is_active).count();
-            prop_assert_eq!(active, 1, "{:?} at {:?}", line, moment);
+            let active: Vec<&KeyRecord> = world.line(line).filter(is_active).collect();
+            prop_assert_eq!(active.len(), 1, "{:?} at {:?}", line, moment);
+            let able = active.iter().all(|record| record.sealed.is_some());
+            prop_assert!(able, "{:?} at {:?} cannot sign", line, moment);
         }
     }
     Ok(())
@@ -381,6 +384,32 @@ proptest! {
             }
             Ok(())
         })?;
+    }
+
+    #[test]
+    fn k4_keys_erased_by_a_clock_that_ran_ahead_are_replaced_when_it_returns(
+        events in history(),
+        jumps in vec(0..400_u64, 1..4),
+    ) {
+        let mut world = run(&events, |_| Ok(()))?;
+        let returned = world.now;
+        for days in jumps {
+            world.now = world.now.plus(Duration::from_secs(days * 24 * 60 * 60));
+            let (steps, cause) = world.steps(&Event::Plan)?;
+            world.commit(&steps, cause)?;
+        }
+        let kids = |world: &World| -> BTreeSet<Kid> {
+            let erased = world.records.iter().filter(|record| record.sealed.is_none());
+            erased.map(|record| record.kid.clone()).collect()
+        };
+        let erased = kids(&world);
+
+        world.now = returned;
+        let (steps, cause) = world.steps(&Event::Plan)?;
+        world.commit(&steps, cause)?;
+        one_active_each(&world)?;
+        prop_assert!(kids(&world).is_superset(&erased), "an erased key is back");
+        prop_assert!(plan(&world.records, &world.policy, world.now).is_empty(), "planned twice");
     }
 
     #[test]

@@ -64,7 +64,7 @@ wire_names!(ErrorCode, "error code");
 /// Makes the enum, its list and its words from one table.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident => $word:literal,)+) => {
-        /// Why a request was refused, for logs and metrics; the words are stable.
+        /// Why a request was refused, for programs and logs; the words are stable.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Reason {
             $($(#[$doc])* $variant,)+
@@ -167,7 +167,7 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// A refused request: `code` and a description go to the client, `reason` to the operator only.
+/// A refused request: the code of the RFC, and the stable reason beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[error("{code}: {reason}")]
 pub struct Refusal {
@@ -208,7 +208,7 @@ impl Refusal {
 const fn describe_request(reason: Reason) -> &'static str {
     match reason {
         Reason::MalformedBody => "The request body is malformed.",
-        Reason::UnsupportedMediaType => "The content type must be application/x-www-form-urlencoded.",
+        Reason::UnsupportedMediaType => "The content type is not one that this address takes.",
         Reason::BodyTooLarge => "The request body is too large.",
         Reason::HeadersTooLarge => "The request headers are too large.",
         Reason::DuplicateParameter => "A parameter is given more than once.",

@@ -2,6 +2,7 @@
 //! no task of its own; [`crate::serve`] adds both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use vouchsafe_issuer::{
@@ -15,6 +16,9 @@ use crate::http::pipeline::{Limits, Pipeline};
 
 /// Hashes that may wait for one that runs, for each core: at the cost of OWASP, under a second of waiting.
 const QUEUE_PER_CORE: usize = 32;
+
+/// Refresh MAC keys verify this long after they made tokens, whatever lifetime is configured today.
+const LONGEST_FAMILY: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
 
 /// Why the application did not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,7 @@ impl App {
     /// [`StartError`].
     pub async fn open(config: Config, machine: Machine) -> Result<Self, StartError> {
         let issuer = Arc::new(open_issuer(&config, machine.clone()).await?);
+        issuer.advance_keys().await?;
         let state = ApiState::new(Arc::clone(&issuer));
         Ok(Self {
             issuer,
@@ -142,7 +147,13 @@ pub async fn open_issuer(config: &Config, machine: Machine) -> Result<Issuer, St
     let issuer_config = issuer_config(config)?;
     let database = Database::open(config.database.url.expose(), false).await?;
     check_schema(&database).await?;
-    Ok(Issuer::open(issuer_config, Store::new(database), machine, master).await?)
+    Ok(Issuer::open(
+        issuer_config,
+        Store::new(database, Arc::clone(&machine.clock)),
+        machine,
+        master,
+    )
+    .await?)
 }
 
 /// Refuses a database that lacks a change of this binary or has one that it does not know.
@@ -167,8 +178,10 @@ fn issuer_config(config: &Config) -> Result<IssuerConfig, StartError> {
         publish_ahead: config.keys.publish_ahead,
         jwks_max_age: config.keys.jwks_max_age,
         retention: config.keys.retention,
+        // Families that began under a longer lifetime keep it.
         refresh_mac_retention: (config.tokens.refresh_absolute_ttl + defaults.publish_ahead)
-            .max(config.keys.retention),
+            .max(config.keys.retention)
+            .max(LONGEST_FAMILY),
         max_access_ttl: config.tokens.max_access_ttl,
         ..defaults
     };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -137,22 +137,35 @@ fn load(
 fn make_folder(dir: &Path) -> Result<(), StartError> {
     let builder = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     builder.map_err(StartError::io(format!("cannot make {}", dir.display())))?;
+    only_ours(dir, 0o022)?;
     let path = dir.join("master.key");
     if path.exists() {
-        return Ok(());
+        return only_ours(&path, 0o077);
     }
     let key = MasterKey::generate().map_err(|error| StartError::MasterKey(error.to_string()))?;
     write_private(&path, &format!("{}\n", key.to_base64().expose()))
 }
 
+/// Refuses what others may change or read: they would choose the keys or know them.
+fn only_ours(path: &Path, forbidden: u32) -> Result<(), StartError> {
+    let found =
+        fs::symlink_metadata(path).map_err(StartError::io(format!("cannot look at {}", path.display())))?;
+    if found.mode() & forbidden != 0 || found.file_type().is_symlink() {
+        return Err(StartError::Refused(format!(
+            "{} is open to others; use a folder of your own",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Writes a file that only this user reads; a crash leaves the old one or the new one.
 fn write_private(path: &Path, text: &str) -> Result<(), StartError> {
-    let unfinished = path.with_extension("new");
+    let unfinished = path.with_extension(format!("{}.new", random_token(&*real_machine().entropy, 9)));
     let failed = || StartError::io(format!("cannot write {}", path.display()));
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&unfinished)
         .map_err(failed())?;

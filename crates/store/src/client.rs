@@ -1,12 +1,13 @@
-//! Clients and their secrets. A secret is kept as a MAC; its key is named, never stored beside it.
+//! Clients (RFC 7591 2).
 
 use std::str::FromStr;
 
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::{
-    ClientAuthMethod, ClientId, GrantType, Kid, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp,
+    ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp,
 };
 
+use crate::client_secret::{ClientSecret, insert_secret, secrets_of};
 use crate::family::end_of_client;
 use crate::log::conclude;
 use crate::sql::{Cell, all, execute, instant, json, one};
@@ -99,32 +100,6 @@ pub struct Client {
     pub secrets: Vec<ClientSecret>,
 }
 
-/// One live secret, as a MAC.
-#[derive(Clone)]
-pub struct ClientSecret {
-    /// Names the secret; no part of it.
-    pub id: String,
-    /// The key of the MAC.
-    pub mac_kid: Kid,
-    /// HMAC-SHA-256 of the secret.
-    pub mac: Vec<u8>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it stops working.
-    pub expires_at: Option<Timestamp>,
-}
-
-impl std::fmt::Debug for ClientSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientSecret")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A secret to be stored.
-pub type NewSecret = ClientSecret;
-
 #[derive(FromQueryResult)]
 struct Row {
     id: String,
@@ -145,15 +120,6 @@ struct Row {
     disabled_at: Option<i64>,
     created_at: i64,
     updated_at: i64,
-}
-
-#[derive(FromQueryResult)]
-struct SecretRow {
-    id: String,
-    mac_kid: String,
-    mac: Vec<u8>,
-    created_at: i64,
-    expires_at: Option<i64>,
 }
 
 const COLUMNS: &str = "id, name, auth_method, application_type, grants, scope, resources, redirect_uris, \
@@ -194,48 +160,6 @@ impl Row {
             secrets,
         })
     }
-}
-
-impl SecretRow {
-    fn into_secret(self) -> Result<ClientSecret, StoreError> {
-        Ok(ClientSecret {
-            mac_kid: Cell {
-                table: "client_secret",
-                column: "mac_kid",
-                id: &self.id,
-            }
-            .parse(&self.mac_kid)?,
-            id: self.id,
-            mac: self.mac,
-            created_at: instant(self.created_at),
-            expires_at: self.expires_at.map(instant),
-        })
-    }
-}
-
-async fn secrets_of(db: &impl ConnectionTrait, id: &ClientId) -> Result<Vec<ClientSecret>, StoreError> {
-    let sql = "SELECT id, mac_kid, mac, created_at, expires_at FROM client_secret WHERE client_id = $1 \
-               ORDER BY created_at DESC, id";
-    let rows: Vec<SecretRow> = all(db, sql, [id.as_str().into()]).await?;
-    rows.into_iter().map(SecretRow::into_secret).collect()
-}
-
-async fn insert_secret(
-    db: &impl ConnectionTrait,
-    id: &ClientId,
-    secret: &NewSecret,
-) -> Result<(), StoreError> {
-    let sql = "INSERT INTO client_secret (id, client_id, mac_kid, mac, created_at, expires_at) \
-               VALUES ($1, $2, $3, $4, $5, $6)";
-    let values = [
-        secret.id.clone().into(),
-        id.as_str().into(),
-        secret.mac_kid.as_str().into(),
-        secret.mac.clone().into(),
-        secret.created_at.as_unix().into(),
-        secret.expires_at.map(Timestamp::as_unix).into(),
-    ];
-    execute(db, sql, values).await.map(drop)
 }
 
 /// The values of every column but the id, in the order of the statements below.
@@ -343,37 +267,15 @@ impl Store {
             return Err(StoreError::Stale { what: "client" });
         }
         if let Some(revocation) = ending {
-            end_of_client(&*write, &client.id, revocation, RevokeReason::ClientDisabled).await?;
-        }
-        conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
-    }
-
-    /// Adds a secret; of the older ones the newest `keep_older` stay, the others stop working at once.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
-    pub async fn rotate_client_secret(
-        &self,
-        id: &ClientId,
-        secret: &NewSecret,
-        keep_older: usize,
-        audit: &AuditEntry,
-    ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE client SET updated_at = updated_at WHERE id = $1";
-        if execute(&*write, sql, [id.as_str().into()]).await? == 0 {
-            return Err(StoreError::NotFound { what: "client" });
-        }
-        for older in secrets_of(&*write, id).await?.iter().skip(keep_older) {
-            execute(
+            end_of_client(
                 &*write,
-                "DELETE FROM client_secret WHERE id = $1",
-                [older.id.clone().into()],
+                &client.id,
+                &self.stamped(revocation),
+                RevokeReason::ClientDisabled,
             )
             .await?;
         }
-        insert_secret(&*write, id, secret).await?;
-        conclude(write, ChangeKind::Client, id.as_str(), audit).await
+        conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
     }
 
     /// Removes a client and its secrets, and ends its families and tokens.
@@ -396,7 +298,13 @@ impl Store {
             [id.as_str().into()],
         )
         .await?;
-        end_of_client(&*write, id, revocation, RevokeReason::ClientDeleted).await?;
+        end_of_client(
+            &*write,
+            id,
+            &self.stamped(revocation),
+            RevokeReason::ClientDeleted,
+        )
+        .await?;
         conclude(write, ChangeKind::Client, id.as_str(), audit).await
     }
 }

@@ -120,10 +120,10 @@ impl Store {
             return Err(StoreError::Stale { what: "set of keys" });
         }
         for change in changes {
-            apply(&*write, change).await?;
+            apply(&*write, change, self.now()).await?;
         }
         if let Some(revocation) = revocation {
-            append_revocation(&*write, revocation).await?;
+            append_revocation(&*write, &self.stamped(revocation)).await?;
         }
         let ended = match ended_mac {
             Some(kid) => end_families_of(&*write, kid, audit.at, revocation).await?,
@@ -145,7 +145,7 @@ async fn key_version(db: &impl ConnectionTrait) -> Result<i64, StoreError> {
     Ok(version.map_or(0, |version| version.version))
 }
 
-async fn apply(db: &impl ConnectionTrait, change: &KeyChange) -> Result<(), StoreError> {
+async fn apply(db: &impl ConnectionTrait, change: &KeyChange, now: Timestamp) -> Result<(), StoreError> {
     let touched = match change {
         KeyChange::Insert(key) => insert(db, key).await?,
         KeyChange::Activate(kid, at) => {
@@ -153,8 +153,15 @@ async fn apply(db: &impl ConnectionTrait, change: &KeyChange) -> Result<(), Stor
             execute(db, sql, [kid.as_str().into(), at.as_unix().into()]).await?
         }
         KeyChange::Deactivate(kid, at) => {
-            let sql = "UPDATE issuer_key SET deactivates_at = $2 WHERE kid = $1";
-            execute(db, sql, [kid.as_str().into(), at.as_unix().into()]).await?
+            // A key whose end has passed never signs again (K4).
+            let sql = "UPDATE issuer_key SET deactivates_at = $2 WHERE kid = $1 \
+                       AND (deactivates_at IS NULL OR deactivates_at > $3)";
+            execute(
+                db,
+                sql,
+                [kid.as_str().into(), at.as_unix().into(), now.as_unix().into()],
+            )
+            .await?
         }
         KeyChange::Compromise(kid, at) => {
             let sql = "UPDATE issuer_key SET compromised_at = $2 WHERE kid = $1 AND compromised_at IS NULL";

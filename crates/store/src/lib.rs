@@ -6,12 +6,14 @@
 mod audit;
 mod backend;
 mod client;
+mod client_secret;
 mod error;
 mod family;
 mod key;
 mod log;
 mod resource;
 mod role;
+mod sign_in;
 mod sql;
 mod store;
 mod sweep;
@@ -19,7 +21,8 @@ mod user;
 
 pub use audit::{AuditEntry, AuditRecord};
 pub use backend::Database;
-pub use client::{ApplicationType, Client, ClientSecret, NewSecret, Rotation};
+pub use client::{ApplicationType, Client, Rotation};
+pub use client_secret::{ClientSecret, NewSecret};
 pub use error::StoreError;
 pub use family::{
     Decision, Ended, Family, FamilyFilter, FamilySummary, NewFamily, Presented, Recent, RevokeReason,
@@ -29,6 +32,7 @@ pub use key::{KeyChange, KeyRow};
 pub use log::{ChangeEntry, ChangeKind, LogHeads, NewRevocation};
 pub use resource::Resource;
 pub use role::Role;
+pub use sign_in::{BackOff, LoginCandidate};
 pub use store::Store;
 pub use sweep::Swept;
-pub use user::{LoginCandidate, NewUser, User};
+pub use user::{NewUser, User};

@@ -1,5 +1,7 @@
 //! Two logs with gapless numbers: the public one of revocations, and the internal one of changes that caches follow.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{RevocationEntry, RevocationKind, Timestamp};
 
@@ -96,19 +98,43 @@ async fn next_number(db: &impl ConnectionTrait, log: &'static str) -> Result<i64
     })
 }
 
+/// A token issued after another revocation of the same second carries the next one; this covers it too.
+async fn covering(db: &impl ConnectionTrait, entry: &NewRevocation) -> Result<Timestamp, StoreError> {
+    if !matches!(
+        entry.kind,
+        RevocationKind::Subject | RevocationKind::Client | RevocationKind::All
+    ) {
+        return Ok(entry.not_before);
+    }
+    let sql = "SELECT COUNT(*) AS n FROM revocation_log WHERE not_before >= $1 AND (\
+               (kind = $2 AND key = $3) OR (kind <> $2 AND kind IN ('subject', 'client', 'all')))";
+    let values = [
+        entry.at.as_unix().into(),
+        entry.kind.as_str().into(),
+        entry.key.clone().into(),
+    ];
+    let earlier: Option<Number> = one(db, sql, values).await?;
+    let next_second = entry.at.plus(Duration::from_secs(1));
+    Ok(match earlier {
+        Some(Number { n: 1.. }) => entry.not_before.max(next_second),
+        _ => entry.not_before,
+    })
+}
+
 /// Appends a revocation inside the caller's transaction.
 pub(crate) async fn append_revocation(
     db: &impl ConnectionTrait,
     entry: &NewRevocation,
 ) -> Result<(), StoreError> {
     let n = next_number(db, "revocation").await?;
+    let not_before = covering(db, entry).await?;
     let sql =
         "INSERT INTO revocation_log (n, kind, key, not_before, expires, at) VALUES ($1, $2, $3, $4, $5, $6)";
     let values = [
         n.into(),
         entry.kind.as_str().into(),
         entry.key.clone().into(),
-        entry.not_before.as_unix().into(),
+        not_before.as_unix().into(),
         entry.expires.as_unix().into(),
         entry.at.as_unix().into(),
     ];

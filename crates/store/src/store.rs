@@ -1,21 +1,47 @@
 //! The store itself: an open database and the queue of rotations.
 
+use std::sync::Arc;
+
+use vouchsafe_protocol::{Clock, Timestamp};
+
 use crate::family::RotationQueue;
-use crate::{Database, StoreError};
+use crate::{Database, NewRevocation, StoreError};
 
 /// Everything that outlives a process. Cloning shares the connections and the queue.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     pub(crate) db: Database,
+    clock: Arc<dyn Clock>,
     pub(crate) rotations: RotationQueue,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
 }
 
 impl Store {
     /// Takes an open database whose schema is current and starts the writer of rotations on the present runtime.
     #[must_use]
-    pub fn new(db: Database) -> Self {
-        let rotations = RotationQueue::start(db.clone());
-        Self { db, rotations }
+    pub fn new(db: Database, clock: Arc<dyn Clock>) -> Self {
+        let rotations = RotationQueue::start(db.clone(), Arc::clone(&clock));
+        Self { db, clock, rotations }
+    }
+
+    /// The present instant, for what must be stamped after its transaction began.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The revocation as of now: whoever waited for the write lock covers also what was issued meanwhile.
+    pub(crate) fn stamped(&self, revocation: &NewRevocation) -> NewRevocation {
+        let now = self.now();
+        NewRevocation {
+            not_before: revocation.not_before.max(now),
+            at: now,
+            ..revocation.clone()
+        }
     }
 
     /// Asks the database for a sign of life.
@@ -23,6 +49,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when it gives none.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        if self.rotations.is_closed() {
+            return Err(StoreError::Busy);
+        }
         self.log_heads().await.map(drop)
     }
 

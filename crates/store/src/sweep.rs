@@ -18,9 +18,12 @@ pub struct Swept {
     pub changes: u64,
     /// Expired client secrets.
     pub secrets: u64,
+    /// Failed sign-ins that were long ago.
+    pub attempts: u64,
 }
 
 const CHANGES_KEPT: Duration = Duration::from_secs(24 * 3600);
+const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 impl Store {
     /// Removes at most `batch` rows of each kind in one short transaction.
@@ -43,6 +46,10 @@ impl Store {
         swept.changes = execute(&*write, sql, [before.into(), limit.into()]).await?;
         let sql = "DELETE FROM client_secret WHERE id IN (SELECT id FROM client_secret WHERE expires_at < $1 LIMIT $2)";
         swept.secrets = execute(&*write, sql, [now.as_unix().into(), limit.into()]).await?;
+        let sql = "DELETE FROM sign_in_attempt WHERE (name, source) IN \
+                   (SELECT name, source FROM sign_in_attempt WHERE updated_at < $1 LIMIT $2)";
+        let before = now.minus(ATTEMPTS_KEPT).as_unix();
+        swept.attempts = execute(&*write, sql, [before.into(), limit.into()]).await?;
         write.commit().await?;
         Ok(swept)
     }

@@ -5,6 +5,7 @@ use vouchsafe_protocol::{RoleName, SecretString, Subject, Timestamp};
 
 use crate::family::end_of_subject;
 use crate::log::conclude;
+use crate::sign_in::forget_attempts;
 use crate::sql::{Cell, all, execute, instant, one};
 use crate::{AuditEntry, ChangeKind, NewRevocation, RevokeReason, Store, StoreError};
 
@@ -48,17 +49,6 @@ pub struct NewUser {
     pub created_at: Timestamp,
 }
 
-/// What a sign-in needs to know before hashing.
-#[derive(Clone, Debug)]
-pub struct LoginCandidate {
-    /// Who it would be.
-    pub subject: Subject,
-    /// The PHC string to check against.
-    pub password_hash: Option<SecretString>,
-    /// True when they may not sign in.
-    pub locked: bool,
-}
-
 #[derive(FromQueryResult)]
 struct Row {
     subject: String,
@@ -91,7 +81,8 @@ impl Row {
     }
 }
 
-async fn roles_of(db: &impl ConnectionTrait, subject: &str) -> Result<Vec<RoleName>, StoreError> {
+/// A person's direct roles, by name.
+pub(crate) async fn roles_of(db: &impl ConnectionTrait, subject: &str) -> Result<Vec<RoleName>, StoreError> {
     #[derive(FromQueryResult)]
     struct RoleRow {
         role: String,
@@ -183,8 +174,8 @@ impl Store {
     pub async fn insert_user(&self, user: &NewUser, audit: &AuditEntry) -> Result<(), StoreError> {
         let write = self.db.write().await?;
         let sql = "INSERT INTO user_account (subject, username, name_key, name_skeleton, email, password_hash, \
-                   failed_attempts, next_attempt_at, created_at, updated_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $7)";
+                   created_at, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
         let values = [
             user.subject.as_str().into(),
             user.username.clone().into(),
@@ -223,7 +214,8 @@ impl Store {
         conclude(write, ChangeKind::User, subject.as_str(), audit).await
     }
 
-    /// Sets a new password and ends everything that was granted under the old one.
+    /// Sets a new password, ends everything that was granted under the old one, and forgets the failed sign-ins counted
+    /// under `attempts`.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
@@ -231,12 +223,12 @@ impl Store {
         &self,
         subject: &Subject,
         hash: &SecretString,
+        attempts: &str,
         revocation: &NewRevocation,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET password_hash = $2, failed_attempts = 0, next_attempt_at = 0, \
-                   updated_at = $3 WHERE subject = $1";
+        let sql = "UPDATE user_account SET password_hash = $2, updated_at = $3 WHERE subject = $1";
         let values = [
             subject.as_str().into(),
             hash.expose().into(),
@@ -245,11 +237,19 @@ impl Store {
         if execute(&*write, sql, values).await? == 0 {
             return Err(StoreError::NotFound { what: "user" });
         }
-        end_of_subject(&*write, subject, revocation, RevokeReason::PasswordChanged).await?;
+        forget_attempts(&*write, attempts).await?;
+        end_of_subject(
+            &*write,
+            subject,
+            &self.stamped(revocation),
+            RevokeReason::PasswordChanged,
+        )
+        .await?;
         conclude(write, ChangeKind::User, subject.as_str(), audit).await
     }
 
-    /// Replaces a hash by one of the same password at a higher cost, unless the password changed meanwhile.
+    /// Replaces a hash by one of the same password at a higher cost, unless it was replaced meanwhile: then
+    /// false, and nothing is written.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -258,30 +258,29 @@ impl Store {
         subject: &Subject,
         old: &SecretString,
         new: &SecretString,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let write = self.db.write().await?;
         let sql = "UPDATE user_account SET password_hash = $3 WHERE subject = $1 AND password_hash = $2";
-        execute(
-            &*write,
-            sql,
-            [subject.as_str().into(), old.expose().into(), new.expose().into()],
-        )
-        .await?;
-        write.commit().await
+        let values = [subject.as_str().into(), old.expose().into(), new.expose().into()];
+        let replaced = execute(&*write, sql, values).await? == 1;
+        write.commit().await?;
+        Ok(replaced)
     }
 
-    /// Locks a person out, ending all they were granted, or (with no revocation) lets them in again.
+    /// Locks a person out, ending all they were granted, or (with no revocation) lets them in again. Failed sign-ins
+    /// counted under `attempts` are forgotten.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
     pub async fn set_locked(
         &self,
         subject: &Subject,
+        attempts: &str,
         revocation: Option<&NewRevocation>,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET locked_at = $2, failed_attempts = 0, next_attempt_at = 0, updated_at = $3 \
+        let sql = "UPDATE user_account SET locked_at = $2, updated_at = $3 \
                    WHERE subject = $1";
         let locked_at = revocation.map(|revocation| revocation.at.as_unix());
         if execute(
@@ -298,8 +297,15 @@ impl Store {
         {
             return Err(StoreError::NotFound { what: "user" });
         }
+        forget_attempts(&*write, attempts).await?;
         if let Some(revocation) = revocation {
-            end_of_subject(&*write, subject, revocation, RevokeReason::UserLocked).await?;
+            end_of_subject(
+                &*write,
+                subject,
+                &self.stamped(revocation),
+                RevokeReason::UserLocked,
+            )
+            .await?;
         }
         conclude(write, ChangeKind::User, subject.as_str(), audit).await
     }
@@ -331,73 +337,13 @@ impl Store {
             [subject.as_str().into()],
         )
         .await?;
-        end_of_subject(&*write, subject, revocation, RevokeReason::UserDeleted).await?;
+        end_of_subject(
+            &*write,
+            subject,
+            &self.stamped(revocation),
+            RevokeReason::UserDeleted,
+        )
+        .await?;
         conclude(write, ChangeKind::User, subject.as_str(), audit).await
-    }
-
-    /// What a sign-in under this normalised name would be checked against. The caller does the same work for none.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    pub async fn login_candidate(&self, name_key: &str) -> Result<Option<LoginCandidate>, StoreError> {
-        #[derive(FromQueryResult)]
-        struct Candidate {
-            subject: String,
-            password_hash: Option<String>,
-            locked_at: Option<i64>,
-        }
-        let sql = "SELECT subject, password_hash, locked_at FROM user_account WHERE name_key = $1";
-        let row: Option<Candidate> = one(self.db.reader(), sql, [name_key.into()]).await?;
-        row.map(|row| {
-            Ok(LoginCandidate {
-                subject: Cell {
-                    table: "user_account",
-                    column: "subject",
-                    id: &row.subject,
-                }
-                .parse(&row.subject)?,
-                password_hash: row.password_hash.map(SecretString::new),
-                locked: row.locked_at.is_some(),
-            })
-        })
-        .transpose()
-    }
-
-    /// Counts a sign-in attempt before its password is hashed, in one guarded statement: false when the account's
-    /// back-off says that it must wait. After `free` failures in a row each further one doubles the pause, up to
-    /// `longest` seconds.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn count_attempt(
-        &self,
-        name_key: &str,
-        now: Timestamp,
-        free: i64,
-        longest: i64,
-    ) -> Result<bool, StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET failed_attempts = failed_attempts + 1, next_attempt_at = CASE \
-                   WHEN failed_attempts < $3 THEN 0 \
-                   WHEN failed_attempts - $3 > 20 THEN $2 + $4 \
-                   WHEN (1 << (failed_attempts - $3)) > $4 THEN $2 + $4 \
-                   ELSE $2 + (1 << (failed_attempts - $3)) END \
-                   WHERE name_key = $1 AND next_attempt_at <= $2";
-        let values = [name_key.into(), now.as_unix().into(), free.into(), longest.into()];
-        let counted = execute(&*write, sql, values).await?;
-        write.commit().await?;
-        Ok(counted == 1)
-    }
-
-    /// Gives the attempts back after a success.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn clear_attempts(&self, subject: &Subject) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET failed_attempts = 0, next_attempt_at = 0 WHERE subject = $1 \
-                   AND failed_attempts > 0";
-        execute(&*write, sql, [subject.as_str().into()]).await?;
-        write.commit().await
     }
 }

@@ -1,79 +1,16 @@
 //! Clients, resources and roles as a file says: what differs is changed, one verb at a time, so that running it again
 //! finishes what was cut off.
 
-use std::collections::BTreeSet;
-
-use serde::Deserialize;
-use vouchsafe_protocol::{
-    ClientAuthMethod, ClientId, GrantType, ResourceUri, RoleName, ScopeSet, SecretString, SigningAlgorithm,
-};
-use vouchsafe_store::{ApplicationType, Client, Resource, Role, Rotation};
+use vouchsafe_protocol::SecretString;
+use vouchsafe_store::{Client, Resource, Role};
 
 use super::AdminError;
 use super::client::ClientDraft;
+pub use super::desired::{Desired, DesiredClient, DesiredResource, DesiredRole};
+use super::desired::{check_names, in_order};
 use crate::{Actor, Issuer};
 
 const EVERYTHING: u32 = 1_000_000;
-
-/// What a file wants.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Desired {
-    /// `[[client]]`.
-    pub client: Vec<DesiredClient>,
-    /// `[[resource]]`.
-    pub resource: Vec<DesiredResource>,
-    /// `[[role]]`.
-    pub role: Vec<DesiredRole>,
-}
-
-/// One client; members carry the names of RFC 7591 and OpenID Connect.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DesiredClient {
-    client_id: ClientId,
-    client_name: Option<String>,
-    token_endpoint_auth_method: Option<ClientAuthMethod>,
-    application_type: Option<String>,
-    grant_types: Option<Vec<GrantType>>,
-    scope: Option<ScopeSet>,
-    resources: Option<Vec<ResourceUri>>,
-    redirect_uris: Option<Vec<String>>,
-    post_logout_redirect_uris: Option<Vec<String>>,
-    backchannel_logout_uri: Option<String>,
-    access_token_signed_response_alg: Option<SigningAlgorithm>,
-    access_ttl: Option<i64>,
-    refresh_idle_ttl: Option<i64>,
-    refresh_absolute_ttl: Option<i64>,
-    refresh_rotation: Option<String>,
-}
-
-/// One resource.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DesiredResource {
-    uri: ResourceUri,
-    #[serde(default)]
-    scope: ScopeSet,
-    #[serde(default)]
-    by_role: bool,
-    #[serde(default)]
-    closed: bool,
-    server: Option<ClientId>,
-    access_token_signed_response_alg: Option<SigningAlgorithm>,
-    access_ttl: Option<i64>,
-}
-
-/// One role.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DesiredRole {
-    name: RoleName,
-    #[serde(default)]
-    permissions: ScopeSet,
-    #[serde(default)]
-    includes: Vec<RoleName>,
-}
 
 /// What was, or would be, done about one thing.
 #[derive(Clone, Debug)]
@@ -98,7 +35,8 @@ pub struct Mode {
 }
 
 impl Issuer {
-    /// Makes clients, resources and roles be what the file says.
+    /// Makes clients, resources and roles be what the file says. What was done is put into `done` as it is done, with
+    /// the secrets of new clients, so that nothing is lost when a later step fails.
     ///
     /// # Errors
     /// The first [`AdminError`]; what came before it stays done.
@@ -107,9 +45,9 @@ impl Issuer {
         desired: &Desired,
         mode: Mode,
         actor: &Actor,
-    ) -> Result<Vec<Applied>, AdminError> {
+        done: &mut Vec<Applied>,
+    ) -> Result<(), AdminError> {
         check_names(desired)?;
-        let mut done = Vec::new();
         for role in in_order(&desired.role)? {
             done.push(self.apply_role(role, mode, actor).await?);
         }
@@ -133,9 +71,9 @@ impl Issuer {
             self.apply_resource(resource, true, mode, actor).await?;
         }
         if mode.prune {
-            self.prune(desired, mode, actor, &mut done).await?;
+            self.prune(desired, mode, actor, done).await?;
         }
-        Ok(done)
+        Ok(())
     }
 
     async fn apply_role(
@@ -289,79 +227,6 @@ impl Issuer {
         }
         Ok(())
     }
-}
-
-impl DesiredClient {
-    fn draft(&self) -> Result<ClientDraft, AdminError> {
-        let application_type: Option<ApplicationType> = self
-            .application_type
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(AdminError::Invalid)?;
-        let rotation: Option<Rotation> = self
-            .refresh_rotation
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(AdminError::Invalid)?;
-        Ok(ClientDraft {
-            name: self.client_name.clone(),
-            auth_method: self.token_endpoint_auth_method,
-            application_type,
-            grants: self.grant_types.clone(),
-            scope: self.scope.clone(),
-            resources: self.resources.clone(),
-            redirect_uris: self.redirect_uris.clone(),
-            post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
-            backchannel_logout_uri: self.backchannel_logout_uri.clone(),
-            signing_algorithm: self.access_token_signed_response_alg,
-            access_ttl: self.access_ttl,
-            refresh_idle_ttl: self.refresh_idle_ttl,
-            refresh_absolute_ttl: self.refresh_absolute_ttl,
-            rotation,
-            disabled: None,
-        })
-    }
-}
-
-/// Roles with every included one before it, where the file names both.
-fn in_order(roles: &[DesiredRole]) -> Result<Vec<&DesiredRole>, AdminError> {
-    let mut waiting: Vec<&DesiredRole> = roles.iter().collect();
-    let mut ordered = Vec::with_capacity(roles.len());
-    while !waiting.is_empty() {
-        let (ready, later): (Vec<_>, Vec<_>) = waiting
-            .iter()
-            .copied()
-            .partition(|role| !waiting.iter().any(|other| role.includes.contains(&other.name)));
-        if ready.is_empty() {
-            return Err(AdminError::invalid(
-                "the roles of the file include each other in a circle",
-            ));
-        }
-        ordered.extend(ready);
-        waiting = later;
-    }
-    Ok(ordered)
-}
-
-fn check_names(desired: &Desired) -> Result<(), AdminError> {
-    let mut seen = BTreeSet::new();
-    let clients = desired
-        .client
-        .iter()
-        .map(|client| ("client", client.client_id.as_str()));
-    let resources = desired
-        .resource
-        .iter()
-        .map(|resource| ("resource", resource.uri.as_str()));
-    let roles = desired.role.iter().map(|role| ("role", role.name.as_str()));
-    for (kind, name) in clients.chain(resources).chain(roles) {
-        if !seen.insert((kind, name)) {
-            return Err(AdminError::invalid(format!("the file names {kind} {name} twice")));
-        }
-    }
-    Ok(())
 }
 
 fn same_resource(a: &Resource, b: &Resource) -> bool {

@@ -3,6 +3,8 @@
 
 pub mod apply;
 pub(crate) mod client;
+mod client_rules;
+mod desired;
 pub(crate) mod keys;
 pub(crate) mod resource;
 pub(crate) mod role;

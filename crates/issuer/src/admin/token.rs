@@ -73,9 +73,10 @@ impl Issuer {
     }
 
     async fn inspect_access(&self, token: &SecretString) -> Result<TokenReport, AdminError> {
-        let revoked = self.revoked().await?;
+        self.must_be_current().await?;
         let (kind, now) = ("access_token", self.now());
-        if let Some(verified) = self.verify_access(token.expose(), &revoked, now) {
+        let live = self.verify_access(token.expose(), &self.view.index(), now);
+        if let Some(verified) = live {
             let claims = serde_json::to_value(verified.claims()).unwrap_or(Value::Null);
             return Ok(TokenReport {
                 kind,
@@ -119,6 +120,10 @@ impl Issuer {
         }
         let verified = self.verify_access(token.expose(), &RevocationIndex::new(), now);
         let verified = verified.ok_or_else(|| AdminError::not_found("live token", "of this issuer"))?;
+        self.must_be_current().await?;
+        if self.view.index().is_revoked(verified.claims(), verified.kid()) {
+            return Err(AdminError::not_found("live token", "of this issuer"));
+        }
         self.end_access_token(verified.claims(), actor).await?;
         Ok("access_token")
     }

@@ -84,7 +84,9 @@ impl Issuer {
     /// [`AdminError`].
     pub async fn set_user_locked(&self, name: &str, locked: bool, actor: &Actor) -> Result<(), AdminError> {
         let now = self.now();
-        let subject = self.show_user(name).await?.subject;
+        let user = self.show_user(name).await?;
+        let attempts = self.attempts_of(&lookup_key(&user.username))?;
+        let subject = user.subject;
         let revocation = locked.then(|| self.revocation(RevocationKind::Subject, subject.as_str(), now));
         let event = if locked {
             Event::UserLocked
@@ -93,7 +95,9 @@ impl Issuer {
         };
         let audit = Remark::new(event, actor, now).subject(&subject).entry();
         or_not_found(
-            self.store.set_locked(&subject, revocation.as_ref(), &audit).await,
+            self.store
+                .set_locked(&subject, &attempts, revocation.as_ref(), &audit)
+                .await,
             "user",
             name,
         )?;
@@ -110,16 +114,18 @@ impl Issuer {
         password: &SecretString,
         actor: &Actor,
     ) -> Result<(), AdminError> {
-        let now = self.now();
-        let subject = self.show_user(name).await?.subject;
+        let user = self.show_user(name).await?;
+        let attempts = self.attempts_of(&lookup_key(&user.username))?;
+        let subject = user.subject;
         let hash = self.hasher.hash(password, self.entropy()).await?;
+        let now = self.now();
         let revocation = self.revocation(RevocationKind::Subject, subject.as_str(), now);
         let audit = Remark::new(Event::UserPasswordSet, actor, now)
             .subject(&subject)
             .entry();
         or_not_found(
             self.store
-                .set_password(&subject, &hash, &revocation, &audit)
+                .set_password(&subject, &hash, &attempts, &revocation, &audit)
                 .await,
             "user",
             name,

@@ -13,7 +13,7 @@ impl Issuer {
         resource: Option<&ResourceUri>,
     ) -> Result<TokenGrant, Error> {
         confidential_only(client)?;
-        let target = self.target(client, resource)?;
+        let target = self.target(client, resource).await?;
         let scope = self.scope_for_itself(client, &target, scope)?;
         let minted = self
             .mint_access(&AccessSpec {

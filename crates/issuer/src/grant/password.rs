@@ -19,13 +19,15 @@ impl Issuer {
         &self,
         client: &Authenticated,
         (username, password): (&str, &SecretString),
+        source: &str,
         scope: Option<&ScopeSet>,
         resource: Option<&ResourceUri>,
     ) -> Result<TokenGrant, Error> {
-        let target = self.target(client, resource)?;
+        let target = self.target(client, resource).await?;
         // What the client may not have is refused before a password is looked at.
         let bound = self.scope_for_person(client, &target, scope)?;
-        let person = self.sign_in(username, password).await?;
+        self.must_be_able_to_mint(client, &target).await?;
+        let person = self.sign_in(username, password, source).await?;
         let authority = self.authority_of(&person.subject).await?;
         let family = self.begin(client, &person, &target, bound).await?;
         let now = family.created_at;

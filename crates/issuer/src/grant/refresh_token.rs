@@ -6,7 +6,7 @@ use vouchsafe_protocol::{
 };
 use vouchsafe_store::{Family, RevokeReason, RotateJob, RotateOutcome, Rotation};
 
-use crate::audience::Target;
+use crate::audience::{Target, with_offline_access};
 use crate::audit::{Event, Remark, announce};
 use crate::mint::PersonGrant;
 use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
@@ -23,9 +23,10 @@ impl Issuer {
         let claims = self.open_refresh_token(presented)?;
         bound_to(client, &claims)?;
         not_expired(&claims, now)?;
-        let target = self.target_within(client, &claims, resource)?;
+        let target = self.target_within(client, &claims, resource).await?;
         self.still_held(client, &target, &claims)?;
         let asked = within(scope, &claims)?;
+        self.must_be_able_to_mint(client, &target).await?;
         let (family, authority) = self.advance(client, &claims, now).await?;
         self.grant_to_person(PersonGrant {
             client,
@@ -39,7 +40,7 @@ impl Issuer {
     }
 
     /// The audience of the token asked for: the family's, and the same one when it is named (RFC 8707 2.2).
-    fn target_within(
+    async fn target_within(
         &self,
         client: &Authenticated,
         claims: &RefreshTokenClaims,
@@ -72,7 +73,12 @@ impl Issuer {
         target: &Target,
         claims: &RefreshTokenClaims,
     ) -> Result<(), Error> {
-        if claims.scope.is_subset_of(&self.held(client, target)) {
+        let held = match target {
+            Target::Resource(_) => self.held(client, target),
+            // A resource that was made since takes nothing from the client.
+            Target::Issuer => client.scope.clone(),
+        };
+        if claims.scope.is_subset_of(&with_offline_access(held, client)) {
             Ok(())
         } else {
             Err(Error::refused(ErrorCode::InvalidGrant, Reason::ScopeNotAllowed))
@@ -89,25 +95,28 @@ impl Issuer {
         let job = self.rotate_job(client, claims, now)?;
         let audit = job.audit.clone();
         let invalid = |reason| Error::refused(ErrorCode::InvalidGrant, reason);
-        let family = match self.store.rotate(job).await? {
-            RotateOutcome::Advanced(family) | RotateOutcome::Retried(family) => family,
+        match self.store.rotate(job).await? {
+            RotateOutcome::Advanced(family, roles) | RotateOutcome::Retried(family, roles) => {
+                let authority = self.catalog.load().authority(&roles);
+                Ok((family, authority))
+            }
             RotateOutcome::Superseded => {
                 tracing::info!(
                     event = "refresh_superseded",
                     sid = claims.sid.as_str(),
                     seq = claims.seq
                 );
-                return Err(invalid(Reason::Superseded));
+                Err(invalid(Reason::Superseded))
             }
             RotateOutcome::Reused => {
                 announce(&audit);
                 self.follow().await?;
-                return Err(invalid(Reason::Reused));
+                Err(invalid(Reason::Reused))
             }
-            RotateOutcome::Ended(RevokeReason::Reused) => return Err(invalid(Reason::Reused)),
-            RotateOutcome::Ended(_) => return Err(invalid(Reason::Revoked)),
-            RotateOutcome::Expired => return Err(invalid(Reason::Expired)),
-            RotateOutcome::ClientMismatch => return Err(invalid(Reason::ClientMismatch)),
+            RotateOutcome::Ended(RevokeReason::Reused) => Err(invalid(Reason::Reused)),
+            RotateOutcome::Ended(_) => Err(invalid(Reason::Revoked)),
+            RotateOutcome::Expired => Err(invalid(Reason::Expired)),
+            RotateOutcome::ClientMismatch => Err(invalid(Reason::ClientMismatch)),
             RotateOutcome::Rollback(known) => {
                 tracing::error!(
                     event = "state_rollback",
@@ -115,11 +124,9 @@ impl Issuer {
                     presented = claims.seq,
                     known
                 );
-                return Err(invalid(Reason::StateRollback));
+                Err(invalid(Reason::StateRollback))
             }
-        };
-        let authority = self.authority_of(&family.subject).await?;
-        Ok((family, authority))
+        }
     }
 
     fn rotate_job(
@@ -147,7 +154,6 @@ impl Issuer {
             new_mac_kid: self.active_mac_kid()?,
             // A public client without a bound key always rotates (RFC 9700 4.14.2).
             rotate: client.rotation == Rotation::Always || !confidential,
-            now,
             idle_ttl: self.refresh_life(client).idle,
             window: if confidential {
                 self.config.retry_window_authenticated

@@ -8,12 +8,13 @@ use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use vouchsafe_issuer::{Authenticated, Credentials};
 use vouchsafe_protocol::{
-    BasicCredentials, ClientAuthMethod, ErrorCode, Form, PostedCredentials, Reason, Refusal,
+    BasicCredentials, ClientAuthMethod, ErrorCode, Form, PostedCredentials, Reason, Refusal, TokenRequest,
 };
 
 use super::error::ApiError;
 use super::limits::Source;
 use super::state::ApiState;
+use super::token_answer::TokenAnswer;
 use crate::http::address::ClientAddress;
 
 const SCHEME: &str = "ClientSecretBasic";
@@ -90,7 +91,12 @@ impl ClientAuthorization {
         let posted = PostedCredentials::take(form);
         let refused = |code, reason| ApiError::from(Refusal::new(code, reason));
         if posted.assertion_present {
-            return Err(refused(ErrorCode::InvalidClient, Reason::BadCredentials));
+            let alone = matches!(self.header, Header::Absent) && posted.client_secret.is_none();
+            return Err(if alone {
+                refused(ErrorCode::InvalidClient, Reason::BadCredentials)
+            } else {
+                refused(ErrorCode::InvalidRequest, Reason::MultipleCredentials)
+            });
         }
         match (self.header, posted.client_id, posted.client_secret) {
             (Header::Basic(_) | Header::Unusable, _, Some(_)) => {
@@ -128,37 +134,74 @@ impl ClientAuthorization {
         }
     }
 
-    /// Authenticates the client, counting failures by address.
+    /// Authenticates the client, counting wrong secrets by address.
     pub(super) async fn authenticate(self, state: &ApiState, form: &mut Form) -> Result<Caller, ApiError> {
         let address = self.address;
         let (credentials, by_header) = self.credentials(form)?;
         let source = Source::new(address, &credentials.client_id);
         let now = state.issuer.now();
-        state.limits.check(&source, now)?;
+        if credentials.secret.is_some() {
+            state.limits.may_try_secret(&source, now)?;
+        }
         match state.issuer.authenticate(&credentials).await {
-            Ok(client) => Ok(Caller { client, source }),
+            Ok(client) => Ok(Caller {
+                client,
+                source,
+                by_header,
+            }),
             Err(error) => {
                 let error = ApiError::from(error).challenged(by_header);
-                state.limits.record(&source, error.refusal(), now);
+                if credentials.secret.is_some() && error.refusal().reason == Reason::BadCredentials {
+                    state.limits.wrong_secret(&source, now);
+                }
                 Err(error)
             }
         }
     }
 }
 
-/// A client that proved who it is, and what its failures are counted under.
+/// A client that proved who it is, and where it asks from.
 pub(super) struct Caller {
     pub(super) client: Authenticated,
     source: Source,
+    by_header: bool,
 }
 
 impl Caller {
-    /// Counts a failure that happened after authentication, such as a wrong password.
-    pub(super) fn failed(&self, state: &ApiState, error: vouchsafe_issuer::Error) -> ApiError {
-        let error = ApiError::from(error);
-        state
-            .limits
-            .record(&self.source, error.refusal(), state.issuer.now());
-        error
+    /// Asks for a token, counting wrong passwords by address.
+    pub(super) async fn token(
+        &self,
+        state: &ApiState,
+        request: &TokenRequest,
+    ) -> Result<TokenAnswer, ApiError> {
+        let confidential = self.client.is_confidential();
+        let username = match request {
+            TokenRequest::Password { username, .. } => Some(username.as_str()),
+            _ => None,
+        };
+        let now = state.issuer.now();
+        if let Some(username) = username {
+            state
+                .limits
+                .may_try_password(&self.source, confidential, username, now)?;
+        }
+        let granted = state
+            .issuer
+            .token(&self.client, request, &self.source.address)
+            .await;
+        granted.map(TokenAnswer::from).map_err(|error| {
+            let error = self.refused(error);
+            if let (Some(username), Reason::BadPassword) = (username, error.refusal().reason) {
+                state
+                    .limits
+                    .wrong_password(&self.source, confidential, username, now);
+            }
+            error
+        })
+    }
+
+    /// A refusal after authentication, with the challenge where it has to be.
+    pub(super) fn refused(&self, error: vouchsafe_issuer::Error) -> ApiError {
+        ApiError::from(error).challenged(self.by_header)
     }
 }

@@ -85,6 +85,9 @@ fn metadata(issuer: &Issuer) -> Value {
         "revocation_endpoint": url.join("/revoke"),
         "grant_types_supported": Issuer::grants().map(|grant| grant.as_str()),
         "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        // Libraries take the algorithms of access tokens from here too.
+        "id_token_signing_alg_values_supported": issuer.config().key_policy.algorithms,
         "token_endpoint_auth_methods_supported": every,
         "introspection_endpoint_auth_methods_supported": with_secret,
         "revocation_endpoint_auth_methods_supported": every,

@@ -1,4 +1,5 @@
-//! The one table from refusals to status, headers and body; what must be logged is logged here, once.
+//! The one table from refusals to status, headers and body. Failures are logged here, once; the reason of a refusal
+//! stands in the line of its request.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use poem_openapi::{ApiResponse, Object};
 use vouchsafe_issuer::Error;
 use vouchsafe_protocol::{ErrorCode, Refusal};
 
-use crate::http::answer::refusal_response;
+use crate::http::answer::{refusal_error, refusal_response};
 
 /// An error as RFC 6749 5.2 gives it, with a stable reason beside the code.
 #[derive(Object)]
@@ -101,12 +102,6 @@ impl From<Error> for ApiError {
                 reason = refusal.reason.as_str(),
                 error = &error as &dyn std::error::Error
             );
-        } else {
-            tracing::info!(
-                event = "request_refused",
-                code = refusal.code.as_str(),
-                reason = refusal.reason.as_str()
-            );
         }
         let answer = Self::new(status, refusal);
         match error.retry_after() {
@@ -118,7 +113,7 @@ impl From<Error> for ApiError {
 
 impl From<ApiError> for poem::Error {
     fn from(error: ApiError) -> Self {
-        Self::from_response(error.into_response())
+        refusal_error(error.into_response())
     }
 }
 

@@ -93,7 +93,8 @@ impl IntrospectApi {
         let mut form = form.0;
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let inquiry = TokenInquiry::parse(&mut form)?;
-        let found = state.issuer.introspect(&caller.client, &inquiry.token).await?;
+        let found = state.issuer.introspect(&caller.client, &inquiry.token).await;
+        let found = found.map_err(|error| caller.refused(error))?;
         Ok(IntrospectionAnswer::Known(Json(match found {
             Introspection::Inactive => IntrospectionBody::default(),
             Introspection::Active(token) => match *token {

@@ -1,9 +1,11 @@
-//! Failures by address and client, counted in memory: a guesser is slowed, the true client elsewhere is not.
+//! Failures by address, counted in memory: a guesser is slowed, the true client elsewhere is not, and whoever guesses
+//! nothing is never asked.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
+use vouchsafe_issuer::lookup_key;
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal, Timestamp};
 
 use super::error::ApiError;
@@ -12,57 +14,100 @@ use crate::http::rate_limit::{FailureLimiter, RetryAfter, address_key};
 const WINDOW: Duration = Duration::from_secs(60);
 /// Wrong secrets of one client from one address.
 const SECRETS: u32 = 30;
+/// Wrong secrets and unknown clients from one address.
+const CLIENTS: u32 = 300;
 /// Wrong passwords from one address.
 const PASSWORDS: u32 = 60;
+/// Wrong passwords for one name through one client that authenticates: its address is that of all its users.
+const PASSWORDS_OF_ONE: u32 = 20;
 
-/// The two limits.
+/// The limits.
 pub(super) struct FailureLimits {
     secrets: FailureLimiter,
+    clients: FailureLimiter,
     passwords: FailureLimiter,
+    passwords_of_one: FailureLimiter,
 }
 
-/// What a failure is counted under.
+/// Where a request comes from.
 pub(super) struct Source {
-    address: String,
+    /// The address, IPv6 by its network.
+    pub(super) address: String,
     client: String,
 }
 
 impl Source {
     pub(super) fn new(address: Option<IpAddr>, client_id: &str) -> Self {
         let address = address.map(address_key).unwrap_or_default();
-        // A client id is bounded before it becomes a key.
-        let client = client_id.chars().take(200).collect::<String>();
         Self {
-            client: format!("{address}|{client}"),
+            client: bounded(&address, client_id),
             address,
         }
     }
+}
+
+/// A name that an attacker chooses is cut before it becomes a key.
+fn bounded(address: &str, name: &str) -> String {
+    format!("{address}|{}", name.chars().take(200).collect::<String>())
 }
 
 impl FailureLimits {
     pub(super) fn new() -> Self {
         Self {
             secrets: FailureLimiter::new(SECRETS, WINDOW),
+            clients: FailureLimiter::new(CLIENTS, WINDOW),
             passwords: FailureLimiter::new(PASSWORDS, WINDOW),
+            passwords_of_one: FailureLimiter::new(PASSWORDS_OF_ONE, WINDOW),
         }
     }
 
-    pub(super) fn check(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
-        let secrets = self.secrets.check(&source.client, now);
-        secrets
-            .and(self.passwords.check(&source.address, now))
-            .map_err(|RetryAfter(wait)| {
-                let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts);
-                ApiError::new(StatusCode::TOO_MANY_REQUESTS, refusal).retry_after(wait)
-            })
+    /// Asked before a secret is compared.
+    pub(super) fn may_try_secret(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
+        let here = self.secrets.check(&source.client, now);
+        here.and(self.clients.check(&source.address, now))
+            .map_err(too_many)
     }
 
-    /// Counts a refused authentication; other refusals are no guesses.
-    pub(super) fn record(&self, source: &Source, refusal: Refusal, now: Timestamp) {
-        match refusal.reason {
-            Reason::BadCredentials => self.secrets.record_failure(&source.client, now),
-            Reason::BadPassword => self.passwords.record_failure(&source.address, now),
-            _ => {}
+    pub(super) fn wrong_secret(&self, source: &Source, now: Timestamp) {
+        self.secrets.record_failure(&source.client, now);
+        self.clients.record_failure(&source.address, now);
+    }
+
+    /// Asked before a password is checked.
+    pub(super) fn may_try_password(
+        &self,
+        source: &Source,
+        confidential: bool,
+        username: &str,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        let (limiter, key) = self.password_limit(source, confidential, username);
+        limiter.check(&key, now).map_err(too_many)
+    }
+
+    pub(super) fn wrong_password(&self, source: &Source, confidential: bool, username: &str, now: Timestamp) {
+        let (limiter, key) = self.password_limit(source, confidential, username);
+        limiter.record_failure(&key, now);
+    }
+
+    fn password_limit(
+        &self,
+        source: &Source,
+        confidential: bool,
+        username: &str,
+    ) -> (&FailureLimiter, String) {
+        if confidential {
+            (
+                &self.passwords_of_one,
+                bounded(&source.address, &lookup_key(username)),
+            )
+        } else {
+            (&self.passwords, source.address.clone())
         }
     }
+}
+
+fn too_many(RetryAfter(wait): RetryAfter) -> ApiError {
+    let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts);
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, refusal).retry_after(wait)
 }

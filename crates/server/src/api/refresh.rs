@@ -1,6 +1,5 @@
 //! `POST /refresh`: `grant_type=refresh_token` for apps that speak JSON or form.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use poem::web::Data;
@@ -9,7 +8,7 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::{Password, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 use serde::Deserialize;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use vouchsafe_protocol::{ErrorCode, Form, Reason, Refusal, TokenRequest};
 
 use super::Tag;
@@ -84,9 +83,9 @@ impl<'a> ApiExtractor<'a> for RefreshBody {
     }
 }
 
-/// The members of a flat JSON object of strings; a doubled, nested or other-typed one is refused.
-fn members(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
-    struct Members(BTreeMap<String, String>);
+/// The members of a flat JSON object of strings; a nested or other-typed one is refused.
+fn members(bytes: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    struct Members(Vec<(String, String)>);
     impl<'de> Deserialize<'de> for Members {
         fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             struct Flat;
@@ -98,11 +97,9 @@ fn members(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
                 }
 
                 fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                    let mut members = BTreeMap::new();
-                    while let Some((name, value)) = map.next_entry::<String, String>()? {
-                        if members.insert(name, value).is_some() {
-                            return Err(A::Error::custom("a member came twice"));
-                        }
+                    let mut members = Vec::new();
+                    while let Some(member) = map.next_entry::<String, String>()? {
+                        members.push(member);
                     }
                     Ok(Members(members))
                 }
@@ -134,9 +131,6 @@ impl RefreshApi {
         let mut form = body.0;
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let request = TokenRequest::parse_refresh(&mut form)?;
-        let granted = state.issuer.token(&caller.client, &request).await;
-        granted
-            .map(TokenAnswer::from)
-            .map_err(|error| caller.failed(state.0, error))
+        caller.token(state.0, &request).await
     }
 }

@@ -41,7 +41,9 @@ impl RevokeApi {
         let mut form = form.0;
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let inquiry = TokenInquiry::parse(&mut form)?;
-        state.issuer.revoke(&caller.client, &inquiry.token).await?;
-        Ok(RevokeAnswer::Done)
+        let revoked = state.issuer.revoke(&caller.client, &inquiry.token).await;
+        revoked
+            .map(|()| RevokeAnswer::Done)
+            .map_err(|error| caller.refused(error))
     }
 }

@@ -54,9 +54,6 @@ impl TokenApi {
         let mut form = form.0;
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let request = TokenRequest::parse(&mut form)?;
-        let granted = state.issuer.token(&caller.client, &request).await;
-        granted
-            .map(TokenAnswer::from)
-            .map_err(|error| caller.failed(state.0, error))
+        caller.token(state.0, &request).await
     }
 }

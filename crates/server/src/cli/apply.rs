@@ -57,15 +57,12 @@ pub(super) async fn run(args: &ApplyArgs, work: &mut Work<'_, '_>) -> Result<(),
         dry_run: args.care.dry_run,
     };
     if mode.prune && !mode.dry_run {
-        let plan = Box::pin(work.issuer.apply(
-            &desired,
-            Mode {
-                dry_run: true,
-                ..mode
-            },
-            &work.actor,
-        ))
-        .await?;
+        let mut plan = Vec::new();
+        let dry_run = Mode {
+            dry_run: true,
+            ..mode
+        };
+        Box::pin(work.issuer.apply(&desired, dry_run, &work.actor, &mut plan)).await?;
         let doomed: Vec<String> = plan
             .iter()
             .filter(|step| step.action == "deleted")
@@ -75,8 +72,11 @@ pub(super) async fn run(args: &ApplyArgs, work: &mut Work<'_, '_>) -> Result<(),
             return Ok(());
         }
     }
-    let done = Box::pin(work.issuer.apply(&desired, mode, &work.actor)).await?;
+    let mut done = Vec::new();
+    let outcome = Box::pin(work.issuer.apply(&desired, mode, &work.actor, &mut done)).await;
+    // What was done is shown first, so that no secret is lost to a later failure.
     show(&done, work)?;
+    outcome?;
     if mode.dry_run {
         work.out.note("nothing was done: this was a dry run");
     } else if done.iter().any(|step| step.secret.is_some()) {

@@ -226,7 +226,7 @@ async fn database(url: &SecretString, findings: &mut Vec<Finding>) -> bool {
         findings.extend(failed("database", &failure, "`vouchsafe db migrate` makes it"));
         return false;
     }
-    findings.extend(database_file(url).and_then(|file| permissions("database file", file)));
+    findings.extend(database_file(url).and_then(|file| permissions("database file", &file)));
     let database = match Database::open(url.expose(), false).await {
         Ok(database) => database,
         Err(error) => {

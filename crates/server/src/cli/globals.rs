@@ -1,9 +1,10 @@
 //! The options that every command takes, and the configuration they lead to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use vouchsafe_protocol::SecretString;
+use vouchsafe_store::Database;
 
 use super::failure::Failure;
 use super::output::Format;
@@ -67,13 +68,9 @@ impl Globals {
     }
 }
 
-/// The file of a SQLite database; none for another kind.
-pub(super) fn database_file(url: &SecretString) -> Option<&Path> {
-    let url = url.expose();
-    let path = url
-        .strip_prefix("sqlite://")
-        .or_else(|| url.strip_prefix("sqlite:"))?;
-    Some(Path::new(path.split('?').next().unwrap_or(path)))
+/// The file of a database that is one; none for another kind.
+pub(super) fn database_file(url: &SecretString) -> Option<PathBuf> {
+    Database::file_of(url.expose())
 }
 
 /// Says clearly that a database file is missing, which the database itself does not.
@@ -96,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_file_of_a_database_is_found_in_its_url() {
-        let file = |url: &str| database_file(&SecretString::new(url.to_owned())).map(Path::to_owned);
+        let file = |url: &str| database_file(&SecretString::new(url.to_owned()));
         assert_eq!(file("sqlite:a/b.db"), Some(PathBuf::from("a/b.db")));
         assert_eq!(
             file("sqlite:///var/b.db?mode=rw"),

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,9 +24,15 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::pipeline::{Connection, Pipeline};
+use super::share::{Share, Shares};
+use super::throttle::Throttle;
 
 /// Connections of one listener; more wait in the kernel's queue.
 const MAX_CONNECTIONS: u32 = 10_000;
+/// Connections of one address that is no trusted proxy.
+const MAX_CONNECTIONS_OF_ADDRESS: usize = 1_024;
+/// Log lines a second about connections that are one too many of their address.
+const CROWD_LINES_PER_SECOND: u32 = 1;
 /// A pause after `accept` failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For a whole TLS handshake.
@@ -47,6 +53,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
 /// Bytes of an HTTP/1 head (hyper answers 431 beyond it) and of an HTTP/2 header list.
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
+/// Header lines of an HTTP/1 head. More than the pipeline allows, so that its answer says why; beyond it hyper answers
+/// a 431 without a body.
+const HTTP1_MAX_HEADERS: usize = 256;
 const HTTP2_STREAMS: u32 = 128;
 /// Streams that were reset before we looked at them (rapid reset).
 const HTTP2_PENDING_RESETS: usize = 20;
@@ -63,6 +72,8 @@ struct Server {
     http: Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
     pipeline: Arc<Pipeline>,
+    addresses: Shares,
+    crowd_lines: Throttle,
 }
 
 /// Serves `listener` until `shutdown` holds `true` (or its sender is gone), then lets running requests end, for at most
@@ -73,11 +84,11 @@ pub async fn serve(
     pipeline: Arc<Pipeline>,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let server = Arc::new(Server {
-        http: http_builder(),
+    let server = Arc::new(Server::new(
         tls,
-        pipeline: Arc::clone(&pipeline),
-    });
+        Arc::clone(&pipeline),
+        MAX_CONNECTIONS_OF_ADDRESS,
+    ));
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
     let each_shutdown = shutdown.clone();
     let mut failing = false;
@@ -90,11 +101,14 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer, place)) => {
                 failing = false;
+                let Some(share) = server.admit(peer.ip()) else {
+                    continue;
+                };
                 let server = Arc::clone(&server);
                 let shutdown = each_shutdown.clone();
                 tokio::spawn(async move {
                     server.converse(stream, peer, shutdown).await;
-                    drop(place);
+                    drop((place, share));
                 });
             }
             Err(error) if concerns_one_connection(&error) => {}
@@ -156,7 +170,8 @@ fn http_builder() -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(MAX_HEAD_BYTES as usize);
+        .max_buf_size(MAX_HEAD_BYTES as usize)
+        .max_headers(HTTP1_MAX_HEADERS);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -173,6 +188,30 @@ fn http_builder() -> Builder<TokioExecutor> {
 }
 
 impl Server {
+    fn new(tls: Option<TlsAcceptor>, pipeline: Arc<Pipeline>, of_address: usize) -> Self {
+        Self {
+            http: http_builder(),
+            tls,
+            pipeline,
+            addresses: Shares::new(of_address),
+            crowd_lines: Throttle::new(CROWD_LINES_PER_SECOND),
+        }
+    }
+
+    /// A connection's share of what its address may hold; nothing when the address holds that already. Proxies are not
+    /// counted.
+    fn admit(&self, peer: IpAddr) -> Option<Share> {
+        let mut share = self.addresses.open(peer);
+        if self.pipeline.trusts(peer) || share.grow(1) {
+            return Some(share);
+        }
+        let left_out = self.crowd_lines.turn(self.pipeline.monotonic());
+        if self.crowd_lines.lets_through() {
+            tracing::warn!(event = "connection_refused", address = %peer, left_out);
+        }
+        None
+    }
+
     /// One connection from its opening to its end.
     async fn converse(&self, stream: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
         let first_request = sleep(FIRST_REQUEST_DEADLINE);
@@ -319,14 +358,15 @@ impl Body for Watched {
 
 #[cfg(test)]
 mod tests {
-    use super::{Activity, serve};
+    use super::{Activity, Server, serve};
+    use crate::http::address::AddressBlock;
     use crate::http::pipeline::{Limits, Pipeline};
     use crate::http::route::RouteSpec;
     use http::Method;
     use poem::endpoint::make_sync;
     use poem::{EndpointExt, Response};
     use std::error::Error;
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -363,14 +403,19 @@ mod tests {
         task: JoinHandle<()>,
     }
 
-    async fn running() -> Result<Running, Box<dyn Error>> {
+    fn pipeline(proxies: Vec<AddressBlock>) -> Arc<Pipeline> {
         let endpoint = make_sync(|_| Response::from("{}")).boxed();
         let limits = Limits::default();
-        let pipeline = Pipeline::new(endpoint, ROUTES, limits, Vec::new(), false, Arc::new(Still));
+        let pipeline = Pipeline::new(endpoint, ROUTES, limits, proxies, false, Arc::new(Still));
+        Arc::new(pipeline)
+    }
+
+    async fn running() -> Result<Running, Box<dyn Error>> {
+        let pipeline = pipeline(Vec::new());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(serve(listener, None, Arc::new(pipeline), stopped));
+        let task = tokio::spawn(serve(listener, None, pipeline, stopped));
         Ok(Running { address, stop, task })
     }
 
@@ -430,10 +475,36 @@ mod tests {
     #[tokio::test]
     async fn h07_an_oversized_head_is_refused() -> Outcome {
         let running = running().await?;
-        let many = "x-more: 1\r\n".repeat(200);
-        let request = format!("GET /jwks HTTP/1.1\r\nhost: as.example\r\n{many}\r\n");
-        let answer = exchange(running.address, &request).await?;
-        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        for lines in [100, 101, 255, 1_000] {
+            let more = "x-more: 1\r\n".repeat(lines - 2);
+            let request =
+                format!("GET /jwks HTTP/1.1\r\nhost: as.example\r\nconnection: close\r\n{more}\r\n");
+            let answer = exchange(running.address, &request).await?;
+            let status = if lines > 100 { "431" } else { "200" };
+            let line = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&line), "{lines} {answer}");
+            let is_ours = answer.contains("\"reason\":\"headers_too_large\"");
+            assert_eq!(is_ours, (101..=255).contains(&lines), "{lines} {answer}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn h04_one_address_cannot_take_all_connections() -> Outcome {
+        let proxies = vec!["10.0.0.0/8".parse()?];
+        let server = Server::new(None, pipeline(proxies), 2);
+        let client: IpAddr = "192.0.2.1".parse()?;
+        let first = server.admit(client);
+        let second = server.admit(client);
+        assert!(first.is_some() && second.is_some());
+        assert!(server.admit(client).is_none());
+        assert!(server.admit("192.0.2.2".parse()?).is_some());
+        drop(first);
+        let third = server.admit(client);
+        assert!(third.is_some());
+        let proxy: IpAddr = "::ffff:10.1.2.3".parse()?;
+        let of_proxy: Vec<_> = (0..10).map(|_| server.admit(proxy)).collect();
+        assert!(of_proxy.iter().all(Option::is_some));
         Ok(())
     }
 

@@ -1,10 +1,14 @@
 //! The one shape of a refusal on the wire (RFC 6749 section 5.2), whoever refuses.
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, PRAGMA, RETRY_AFTER};
 use poem::{Body, Response};
 use serde::Serialize;
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
+
+/// The reason of a refusal, as the wire tells it: an extension of the answer, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusalReason(pub &'static str);
 
 #[derive(Serialize)]
 struct RefusalBody<'a> {
@@ -13,7 +17,8 @@ struct RefusalBody<'a> {
     reason: &'a str,
 }
 
-/// A refusal as JSON `{"error","error_description","reason"}` with `Cache-Control: no-store`.
+/// A refusal as JSON `{"error","error_description","reason"}` with `Cache-Control: no-store`, and with its
+/// [`RefusalReason`] as an extension.
 ///
 /// 503 and 429 carry `Retry-After: 1` (seconds); a caller that knows better replaces it.
 pub fn refusal_response(status: StatusCode, refusal: Refusal) -> Response {
@@ -31,7 +36,9 @@ pub fn refusal_response(status: StatusCode, refusal: Refusal) -> Response {
     let mut response = Response::builder()
         .status(status)
         .content_type("application/json")
-        .header(CACHE_CONTROL, "no-store");
+        .header(CACHE_CONTROL, "no-store")
+        .header(PRAGMA, "no-cache")
+        .extension(RefusalReason(reason.as_str()));
     if matches!(
         status,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
@@ -39,6 +46,16 @@ pub fn refusal_response(status: StatusCode, refusal: Refusal) -> Response {
         response = response.header(RETRY_AFTER, "1");
     }
     response.body(body)
+}
+
+/// A refusal as the error of a handler; an error takes no extensions from its response, so the reason is handed on.
+pub fn refusal_error(response: Response) -> poem::Error {
+    let reason = response.data::<RefusalReason>().copied();
+    let mut error = poem::Error::from_response(response);
+    if let Some(reason) = reason {
+        error.set_data(reason);
+    }
+    error
 }
 
 /// The refusal that says what a bare status says, for errors of the framework that no handler mapped.
@@ -62,7 +79,7 @@ pub fn refusal_for_status(status: StatusCode) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::{refusal_for_status, refusal_response};
+    use super::{RefusalReason, refusal_error, refusal_for_status, refusal_response};
     use http::StatusCode;
     use std::error::Error;
     use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
@@ -74,6 +91,7 @@ mod tests {
         assert_eq!(response.status(), status);
         assert_eq!(response.content_type(), Some("application/json"));
         assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("pragma"), Some("no-cache"));
         assert_eq!(response.header("retry-after"), None);
         let body = response.into_body().into_string().await?;
         assert!(body.starts_with("{\"error\":\"invalid_request\",\"error_description\":\""));
@@ -101,5 +119,21 @@ mod tests {
             body(Reason::BadCredentials).await?
         );
         Ok(())
+    }
+
+    #[test]
+    fn t05_the_log_gets_the_reason_as_the_wire_tells_it() {
+        for (reason, word) in [
+            (Reason::WrongAuthMethod, "bad_credentials"),
+            (Reason::BadCredentials, "bad_credentials"),
+            (Reason::Expired, "expired"),
+        ] {
+            let refusal = Refusal::new(ErrorCode::InvalidClient, reason);
+            let response = refusal_response(StatusCode::UNAUTHORIZED, refusal);
+            assert_eq!(response.data(), Some(&RefusalReason(word)));
+            let response = refusal_error(response).into_response();
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(response.data(), Some(&RefusalReason(word)));
+        }
     }
 }

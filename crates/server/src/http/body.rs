@@ -1,6 +1,7 @@
 //! Reads a request body whole, within bytes and time, and lets a refused client finish writing so that it can read
 //! the refusal.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +14,71 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::pipeline::Limits;
+use super::share::{Share, Shares};
 
 /// How much of a refused body is thrown away before the connection is.
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// How long a refused body is thrown away before the connection is.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// A whole body and its share of the memory for bodies, given back on drop.
+/// One address gets this part of the room for all bodies.
+const PART_OF_AN_ADDRESS: usize = 16;
+
+/// The memory for the bodies of all requests.
+pub(super) struct BodyRoom {
+    all: Arc<Semaphore>,
+    addresses: Shares,
+}
+
+impl BodyRoom {
+    /// Room for so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(bytes)),
+            addresses: Shares::new(bytes / PART_OF_AN_ADDRESS),
+        }
+    }
+
+    fn open(&self, address: IpAddr) -> Room {
+        Room {
+            all: Arc::clone(&self.all),
+            held: None,
+            share: self.addresses.open(address),
+        }
+    }
+}
+
+/// What one body takes of the [`BodyRoom`], given back on drop.
+pub(super) struct Room {
+    all: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+    share: Share,
+}
+
+impl Room {
+    /// Takes `bytes` more. A room that could not is of no more use.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let Ok(size) = u32::try_from(bytes) else {
+            return false;
+        };
+        if !self.share.grow(bytes) {
+            return false;
+        }
+        let Ok(more) = Arc::clone(&self.all).try_acquire_many_owned(size) else {
+            return false;
+        };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        true
+    }
+}
+
+/// A whole body and the room that it takes.
 pub(super) struct Buffered {
     pub(super) bytes: Bytes,
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<Room>,
 }
 
 /// Why a body was not read.
@@ -34,11 +90,13 @@ pub(super) enum BodyError {
     NoRoom,
 }
 
-/// Reads `body` to its end. What it declares (or has sent) beyond the limit is refused without buffering it.
+/// Reads `body` to its end; `address` pays for it. What it declares (or has sent) beyond the limit is refused without
+/// buffering it.
 pub(super) async fn read<B>(
     body: &mut B,
     limits: &Limits,
-    room: &Arc<Semaphore>,
+    room: &BodyRoom,
+    address: IpAddr,
 ) -> Result<Buffered, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -52,17 +110,17 @@ where
             room: None,
         });
     }
+    let room = room.open(address);
     timeout(limits.body_deadline, collect(body, limits.body_bytes, room))
         .await
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn collect<B>(body: &mut B, limit: usize, room: &Arc<Semaphore>) -> Result<Buffered, BodyError>
+async fn collect<B>(body: &mut B, limit: usize, mut room: Room) -> Result<Buffered, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut bytes = BytesMut::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             return Err(BodyError::Broken);
@@ -74,19 +132,14 @@ where
         if chunk.len() > limit.saturating_sub(bytes.len()) {
             return Err(BodyError::TooLarge);
         }
-        let size = u32::try_from(chunk.len()).map_err(|_| BodyError::TooLarge)?;
-        let share = Arc::clone(room)
-            .try_acquire_many_owned(size)
-            .map_err(|_| BodyError::NoRoom)?;
-        match &mut held {
-            Some(all) => all.merge(share),
-            None => held = Some(share),
+        if !room.grow(chunk.len()) {
+            return Err(BodyError::NoRoom);
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(Buffered {
         bytes: bytes.freeze(),
-        room: held,
+        room: Some(room),
     })
 }
 
@@ -119,7 +172,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyError, read};
+    use super::{BodyError, BodyRoom, read};
     use crate::http::pipeline::Limits;
     use bytes::Bytes;
     use futures_util::stream;
@@ -127,12 +180,14 @@ mod tests {
     use hyper::body::{Body, Frame};
     use std::convert::Infallible;
     use std::io;
-    use std::sync::Arc;
+    use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
-    use tokio::sync::Semaphore;
 
     const KIB_64: usize = 64 * 1024;
+    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
+    /// Of a body that is sent while its address may send `room` bytes.
     async fn outcome<B>(mut body: B, room: usize) -> Result<usize, BodyError>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -141,8 +196,7 @@ mod tests {
             body_deadline: Duration::from_millis(50),
             ..Limits::default()
         };
-        let room = Arc::new(Semaphore::new(room));
-        read(&mut body, &limits, &room)
+        read(&mut body, &limits, &BodyRoom::new(room * 16), ONE)
             .await
             .map(|buffered| buffered.bytes.len())
     }
@@ -182,16 +236,33 @@ mod tests {
 
     #[tokio::test]
     async fn h01_all_bodies_together_are_bounded() {
-        assert_eq!(outcome(full(1_000), 999).await, Err(BodyError::NoRoom));
+        let room = BodyRoom::new(16_000);
+        let taken = room.all.try_acquire_many(15_001);
+        assert!(taken.is_ok());
+        let buffered = read(&mut full(1_000), &Limits::default(), &room, ONE).await;
+        assert_eq!(buffered.err(), Some(BodyError::NoRoom));
+    }
+
+    #[tokio::test]
+    async fn h05_one_address_gets_a_sixteenth_of_the_room() {
+        assert_eq!(outcome(full(1_001), 1_000).await, Err(BodyError::NoRoom));
+        let (room, limits) = (BodyRoom::new(16_000), Limits::default());
+        let first = read(&mut full(600), &limits, &room, ONE).await;
+        let second = read(&mut full(401), &limits, &room, ONE).await;
+        assert_eq!(second.err(), Some(BodyError::NoRoom));
+        assert!(read(&mut full(1_000), &limits, &room, OTHER).await.is_ok());
+        drop(first);
+        assert!(read(&mut full(1_000), &limits, &room, ONE).await.is_ok());
+        assert_eq!(room.all.available_permits(), 16_000);
     }
 
     #[tokio::test]
     async fn h05_room_is_given_back() {
-        let room = Arc::new(Semaphore::new(KIB_64));
-        let buffered = read(&mut full(1_000), &Limits::default(), &room).await;
-        assert_eq!(room.available_permits(), KIB_64 - 1_000);
+        let room = BodyRoom::new(KIB_64);
+        let buffered = read(&mut full(1_000), &Limits::default(), &room, ONE).await;
+        assert_eq!(room.all.available_permits(), KIB_64 - 1_000);
         drop(buffered);
-        assert_eq!(room.available_permits(), KIB_64);
+        assert_eq!(room.all.available_permits(), KIB_64);
     }
 
     #[tokio::test]

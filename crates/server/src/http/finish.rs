@@ -5,8 +5,8 @@ use std::io;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW,
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, PRAGMA,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use http_body_util::combinators::BoxBody;
@@ -31,6 +31,13 @@ pub(super) fn finish(response: &mut Response, about: Circumstances) {
     let status = response.status();
     let length = settle_body(response, about.head);
     let headers = response.headers_mut();
+    if headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value == "application/json; charset=utf-8")
+    {
+        // JSON has one encoding and no such parameter (RFC 8259 section 11).
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     if length == Some(0) {
         headers.remove(CONTENT_TYPE);
     } else if about.head
@@ -38,9 +45,7 @@ pub(super) fn finish(response: &mut Response, about: Circumstances) {
     {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    if !about.route.is_some_and(|route| route.cacheable) || !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    cache_headers(headers, about.route.is_some_and(|route| route.cacheable));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if about.hsts {
@@ -68,6 +73,17 @@ fn settle_body(response: &mut Response, head: bool) -> Option<u64> {
         response.set_body(body);
     }
     length
+}
+
+/// Nothing is stored that does not say so itself, where it may; `Pragma` says it to HTTP/1.0 (RFC 6749 section 5.1).
+fn cache_headers(headers: &mut HeaderMap, cacheable: bool) {
+    if !cacheable || !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let no_store = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("no-store"));
+    if headers.get_all(CACHE_CONTROL).iter().any(no_store) {
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    }
 }
 
 /// No page is ever framed (RFC 9700 section 4.16); a page's own policy must say so itself.
@@ -168,6 +184,21 @@ mod tests {
             cache(finished(Response::from("x"), about(&OPEN))).as_deref(),
             Some("no-store")
         );
+    }
+
+    #[test]
+    fn no_store_never_comes_without_no_cache() {
+        let said = |value: &'static str| Response::builder().header("cache-control", value).finish();
+        for (response, route, pragma) in [
+            (said("public, max-age=300"), &OPEN, None),
+            (said("public, max-age=300"), &CLOSED, Some("no-cache")),
+            (said("private, no-store"), &OPEN, Some("no-cache")),
+            (Response::from("x"), &OPEN, Some("no-cache")),
+            (Response::from("x"), &CLOSED, Some("no-cache")),
+        ] {
+            let response = finished(response, about(route));
+            assert_eq!(response.header("pragma"), pragma, "{response:?}");
+        }
     }
 
     #[test]

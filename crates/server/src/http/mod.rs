@@ -10,4 +10,6 @@ mod finish;
 pub mod pipeline;
 pub mod rate_limit;
 pub mod route;
+mod share;
+mod throttle;
 pub mod tls;

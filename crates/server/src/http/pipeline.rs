@@ -1,7 +1,7 @@
 //! What happens to one request before and after its handler: the limits, the route table, the detached task.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use vouchsafe_protocol::{Clock, ErrorCode, Reason, Refusal};
 
-use super::access::AccessLine;
+use super::access::AccessLog;
 use super::address::{AddressBlock, ClientAddress, client_address};
 use super::answer::{refusal_for_status, refusal_response};
-use super::body::{self, BodyError, Buffered};
+use super::body::{self, BodyError, BodyRoom, Buffered, Room};
 use super::finish::{Circumstances, finish};
 use super::route::{self, RouteSpec, Verdict};
 
@@ -41,15 +41,15 @@ const FORWARDING_HEADERS: [&str; 5] = [
 /// Bounds of one request and of all requests together.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Header lines of a request; HTTP/1 is held to 100 by the parser already.
+    /// Header lines of a request.
     pub header_count: usize,
     /// Bytes of a request body.
     pub body_bytes: usize,
-    /// Bytes of all request bodies that are being read or handled.
+    /// Bytes of all request bodies that are being read or handled; one address gets a sixteenth of them.
     pub all_body_bytes: usize,
     /// Time to receive a body.
     pub body_deadline: Duration,
-    /// Handlers that run at once.
+    /// Handlers that run at once; as many again of those that answer from memory.
     pub in_flight: u32,
     /// Time to wait for one of these places.
     pub place_deadline: Duration,
@@ -90,8 +90,11 @@ pub struct Pipeline {
     trusted_proxies: Vec<AddressBlock>,
     hsts: bool,
     clock: Arc<dyn Clock>,
+    access: Arc<AccessLog>,
     places: Arc<Semaphore>,
-    room: Arc<Semaphore>,
+    /// For `cacheable` routes, which never wait behind slow handlers.
+    memory_places: Arc<Semaphore>,
+    room: BodyRoom,
 }
 
 /// What the head of a request earns it.
@@ -125,9 +128,11 @@ impl Pipeline {
             limits,
             trusted_proxies,
             hsts,
+            access: Arc::new(AccessLog::new(Arc::clone(&clock))),
             clock,
             places: Arc::new(Semaphore::new(limits.in_flight as usize)),
-            room: Arc::new(Semaphore::new(limits.all_body_bytes)),
+            memory_places: Arc::new(Semaphore::new(limits.in_flight as usize)),
+            room: BodyRoom::new(limits.all_body_bytes),
         }
     }
 
@@ -140,7 +145,7 @@ impl Pipeline {
         let (parts, body) = request.into_parts();
         let address = client_address(connection.peer.ip(), &parts.headers, &self.trusted_proxies);
         let route = route::find(self.routes, parts.uri.path());
-        let line = AccessLine::begin(&self.clock, &parts.method, route, address);
+        let line = self.access.begin(&parts.method, route, address);
         let about = Circumstances {
             route,
             version: parts.version,
@@ -159,14 +164,25 @@ impl Pipeline {
             }
         };
         finish(&mut response, about);
-        line.answered(response.status());
+        line.answered(&response);
         response
     }
 
     /// Completes when no handler runs. Nothing new may be handed in meanwhile: it would wait.
     pub async fn drained(&self) {
-        // The semaphore is never closed, so there is no error to report.
+        // The semaphores are never closed, so there is no error to report.
         let _all_places = self.places.acquire_many(self.limits.in_flight).await;
+        let _all_of_memory = self.memory_places.acquire_many(self.limits.in_flight).await;
+    }
+
+    /// Whether `peer` is a proxy that speaks for many clients.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|block| block.contains(peer))
+    }
+
+    /// The time of the pipeline's clock, for what is logged beside it.
+    pub(super) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
     }
 
     fn admit(&self, parts: &Parts, route: Option<&'static RouteSpec>) -> Admission {
@@ -210,7 +226,8 @@ impl Pipeline {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Send,
     {
-        let Buffered { bytes, room } = match body::read(&mut body, &self.limits, &self.room).await {
+        let read = body::read(&mut body, &self.limits, &self.room, address.0);
+        let Buffered { bytes, room } = match read.await {
             Ok(buffered) => buffered,
             Err(error) => {
                 if matches!(error, BodyError::TooLarge | BodyError::NoRoom) {
@@ -220,7 +237,12 @@ impl Pipeline {
             }
         };
         drop(body);
-        let place = Arc::clone(&self.places).acquire_owned();
+        let places = if route.cacheable {
+            &self.memory_places
+        } else {
+            &self.places
+        };
+        let place = Arc::clone(places).acquire_owned();
         let Ok(Ok(place)) = timeout(self.limits.place_deadline, place).await else {
             return refusal_for_now(Reason::Busy);
         };
@@ -282,7 +304,7 @@ async fn call(
     request: poem::Request,
     route: &'static str,
     place: OwnedSemaphorePermit,
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
 ) -> Response {
     let handler = AssertUnwindSafe(DynEndpoint::call(&*endpoint, request));
     let response = match handler.catch_unwind().await {
@@ -362,6 +384,7 @@ fn preflight_response(route: &RouteSpec) -> Response {
 mod tests {
     use super::{Connection, Limits, Pipeline, RouteSpec};
     use crate::http::address::{AddressBlock, ClientAddress};
+    use crate::http::answer::RefusalReason;
     use bytes::Bytes;
     use futures_util::stream;
     use http::{Method, Request, StatusCode, Version};
@@ -513,6 +536,8 @@ mod tests {
         let unknown = answer(Method::POST, "/echo/", "").await?;
         assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
         assert_eq!(unknown.content_type(), Some("application/json"));
+        assert_eq!(unknown.data(), Some(&RefusalReason("not_found")));
+        assert_eq!(unknown.header("pragma"), Some("no-cache"));
         let wrong = answer(Method::GET, "/echo", "").await?;
         assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(wrong.header("allow"), Some("POST, OPTIONS"));
@@ -695,6 +720,59 @@ mod tests {
         let second = second?;
         assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(text(second).await?.contains("\"reason\":\"busy\""));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn f8_answers_from_memory_do_not_wait_for_slow_handlers() -> Outcome {
+        let limits = Limits {
+            in_flight: 1,
+            place_deadline: Duration::from_millis(20),
+            ..Limits::default()
+        };
+        let probe = Probe::default();
+        let pipeline = pipeline_to(probe.clone(), limits);
+        let slow = pipeline.handle(request(Method::POST, "/slow", "")?, connection());
+        let cached = async {
+            sleep(Duration::from_millis(20)).await;
+            let request = request(Method::GET, "/jwks", "")?;
+            let response = pipeline.handle(request, connection()).await;
+            let slow_one_runs = !probe.slow_one_ended.load(Ordering::SeqCst);
+            Ok::<_, http::Error>((response.status(), slow_one_runs))
+        };
+        let (slow, cached) = tokio::join!(slow, cached);
+        assert_eq!(slow.status(), StatusCode::OK);
+        assert_eq!(cached?, (StatusCode::OK, true));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn h05_bodies_behind_a_proxy_count_by_the_judged_address() -> Outcome {
+        let limits = Limits {
+            all_body_bytes: 16 * 10,
+            ..Limits::default()
+        };
+        let pipeline = pipeline_to(Probe::default(), limits);
+        let sent = async |client: &'static str, path: &str| {
+            let mut request = request(Method::POST, path, "123456")?;
+            let client = http::HeaderValue::from_static(client);
+            request.headers_mut().insert("x-forwarded-for", client);
+            Ok::<_, http::Error>(pipeline.handle(request, connection()).await)
+        };
+        let others = async {
+            sleep(Duration::from_millis(20)).await;
+            let same = sent("198.51.100.4", "/echo").await?;
+            let other = sent("198.51.100.5", "/echo").await?;
+            Ok::<_, http::Error>((same, other.status()))
+        };
+        let (slow, others) = tokio::join!(sent("198.51.100.4", "/slow"), others);
+        assert_eq!(slow?.status(), StatusCode::OK);
+        let (same, other) = others?;
+        assert_eq!(same.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(same.data(), Some(&RefusalReason("busy")));
+        assert_eq!(other, StatusCode::OK);
+        let after = sent("198.51.100.4", "/echo").await?;
+        assert_eq!(after.status(), StatusCode::OK);
         Ok(())
     }
 }

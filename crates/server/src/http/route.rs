@@ -11,7 +11,8 @@ pub struct RouteSpec {
     pub methods: &'static [Method],
     /// Any origin may call and read it, without credentials (RFC 9700 section 2.6).
     pub cors: bool,
-    /// The handler may set its own `Cache-Control`; elsewhere it is always `no-store`.
+    /// The handler may set its own `Cache-Control`; elsewhere it is always `no-store`. Such a handler answers from
+    /// memory, so it never waits behind those that do not.
     pub cacheable: bool,
 }
 

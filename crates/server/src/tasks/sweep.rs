@@ -16,7 +16,8 @@ pub(super) async fn tick(issuer: Arc<Issuer>) -> Duration {
                 .families
                 .max(swept.revocations)
                 .max(swept.changes)
-                .max(swept.secrets);
+                .max(swept.secrets)
+                .max(swept.attempts);
             if most >= u64::from(BATCH) {
                 WHILE_FULL
             } else {

@@ -87,6 +87,12 @@ impl Database {
         Ok(database)
     }
 
+    /// The file that a URL names; none for a database that is no file.
+    #[must_use]
+    pub fn file_of(url: &str) -> Option<PathBuf> {
+        file_of(url).ok()
+    }
+
     /// The connection that schema changes run on.
     #[must_use]
     pub fn schema_connection(&self) -> &DatabaseConnection {

@@ -79,7 +79,13 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<u64, StoreError> {
         let write = self.db.write().await?;
-        let ended = end_of_subject(&*write, subject, revocation, RevokeReason::Operator).await?;
+        let ended = end_of_subject(
+            &*write,
+            subject,
+            &self.stamped(revocation),
+            RevokeReason::Operator,
+        )
+        .await?;
         crate::audit::write(&*write, audit).await?;
         write.commit().await?;
         Ok(ended)
@@ -96,7 +102,13 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<u64, StoreError> {
         let write = self.db.write().await?;
-        let ended = end_of_client(&*write, client_id, revocation, RevokeReason::Operator).await?;
+        let ended = end_of_client(
+            &*write,
+            client_id,
+            &self.stamped(revocation),
+            RevokeReason::Operator,
+        )
+        .await?;
         crate::audit::write(&*write, audit).await?;
         write.commit().await?;
         Ok(ended)
@@ -115,7 +127,7 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let write = self.db.write().await?;
-        let ended = end_family(&*write, sid, reason, revocation, audit).await?;
+        let ended = end_family(&*write, sid, reason, &self.stamped(revocation), audit).await?;
         write.commit().await?;
         Ok(ended)
     }

@@ -1,10 +1,13 @@
 //! The queue of rotations: what is waiting commits together, each caller learning its own outcome.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use vouchsafe_protocol::Clock;
 
-use super::rotate::{self, RotateJob, RotateOutcome};
+use super::rotate::{self, Moment, RotateJob, RotateOutcome};
 use crate::{Database, Store, StoreError};
 
 const WAITING: usize = 4096;
@@ -20,11 +23,25 @@ struct Waiting {
 pub(crate) struct RotationQueue(mpsc::Sender<Waiting>);
 
 impl RotationQueue {
-    /// Starts the writing task; it ends when the last handle is dropped.
-    pub(crate) fn start(db: Database) -> Self {
+    /// Starts the writing task; it ends when the last handle is dropped, and begins again should it panic.
+    pub(crate) fn start(db: Database, clock: Arc<dyn Clock>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::spawn(write_all(db, receiver));
+        let writer = Arc::new(Writer {
+            db,
+            clock,
+            receiver: Mutex::new(receiver),
+        });
+        tokio::spawn(async move {
+            while tokio::spawn(Arc::clone(&writer).write_all()).await.is_err() {
+                tracing::error!(event = "rotation_writer_panicked");
+            }
+        });
         Self(sender)
+    }
+
+    /// True when nothing takes jobs any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 }
 
@@ -44,15 +61,69 @@ impl Store {
     }
 }
 
-async fn write_all(db: Database, mut receiver: mpsc::Receiver<Waiting>) {
-    let mut waiting = Vec::with_capacity(BATCH);
-    loop {
-        if waiting.is_empty() && receiver.recv_many(&mut waiting, BATCH).await == 0 {
-            return;
+/// The one task that writes rotations.
+struct Writer {
+    db: Database,
+    clock: Arc<dyn Clock>,
+    receiver: Mutex<mpsc::Receiver<Waiting>>,
+}
+
+impl Writer {
+    async fn write_all(self: Arc<Self>) {
+        let mut receiver = self.receiver.lock().await;
+        let mut waiting = Vec::with_capacity(BATCH);
+        let mut stall = Duration::ZERO;
+        loop {
+            if waiting.is_empty() && receiver.recv_many(&mut waiting, BATCH).await == 0 {
+                return;
+            }
+            let (batch, later) = split(std::mem::take(&mut waiting));
+            let begun = self.clock.monotonic();
+            self.write_batch(batch, stall).await;
+            stall = self.clock.monotonic().saturating_sub(begun);
+            waiting = later;
         }
-        let (batch, later) = split(std::mem::take(&mut waiting));
-        write_batch(&db, batch).await;
-        waiting = later;
+    }
+
+    async fn write_batch(&self, batch: Vec<Waiting>, stall: Duration) {
+        match self.commit(&batch, stall).await {
+            Ok(outcomes) => {
+                for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+                    // A caller that no longer listens asks again and gets the same successor.
+                    let _ = waiting.answer.send(Ok(outcome));
+                }
+            }
+            Err(error) if batch.len() > 1 => {
+                tracing::warn!(
+                    event = "rotation_batch_failed",
+                    error = &error as &dyn std::error::Error,
+                    jobs = batch.len()
+                );
+                for alone in batch {
+                    Box::pin(self.write_batch(vec![alone], stall)).await;
+                }
+            }
+            Err(error) => {
+                if let Some(only) = batch.into_iter().next() {
+                    let _ = only.answer.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Executes every job in one transaction; all outcomes are durable, or none is.
+    async fn commit(&self, batch: &[Waiting], stall: Duration) -> Result<Vec<RotateOutcome>, StoreError> {
+        let write = self.db.write().await?;
+        let moment = Moment {
+            now: self.clock.now(),
+            stall,
+        };
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for waiting in batch {
+            outcomes.push(rotate::execute(&*write, &waiting.job, moment).await?);
+        }
+        write.commit().await?;
+        Ok(outcomes)
     }
 }
 
@@ -64,43 +135,4 @@ fn split(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
         .partition(|waiting| families.insert(waiting.job.sid.clone()));
     batch.sort_by(|a, b| a.job.sid.cmp(&b.job.sid));
     (batch, later)
-}
-
-async fn write_batch(db: &Database, batch: Vec<Waiting>) {
-    match commit_together(db, &batch).await {
-        Ok(outcomes) => {
-            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
-                // A caller that no longer listens asks again and gets the same successor.
-                let _ = waiting.answer.send(Ok(outcome));
-            }
-        }
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                jobs = batch.len(),
-                "rotation_batch_failed"
-            );
-            for waiting in batch {
-                let outcome = commit_alone(db, &waiting.job).await;
-                let _ = waiting.answer.send(outcome);
-            }
-        }
-    }
-}
-
-async fn commit_together(db: &Database, batch: &[Waiting]) -> Result<Vec<RotateOutcome>, StoreError> {
-    let write = db.write().await?;
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for waiting in batch {
-        outcomes.push(rotate::execute(&*write, &waiting.job).await?);
-    }
-    write.commit().await?;
-    Ok(outcomes)
-}
-
-async fn commit_alone(db: &Database, job: &RotateJob) -> Result<RotateOutcome, StoreError> {
-    let write = db.write().await?;
-    let outcome = rotate::execute(&*write, job).await?;
-    write.commit().await?;
-    Ok(outcome)
 }

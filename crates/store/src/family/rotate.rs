@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
-use vouchsafe_protocol::{ClientId, FamilyId, Jti, Kid, Timestamp};
+use vouchsafe_protocol::{ClientId, FamilyId, Jti, Kid, RoleName, Timestamp};
 
 use super::decision::{Decision, Presented, decide};
 use super::end::end_family;
 use super::model::{COLUMNS, Family, RevokeReason, Row};
 use super::recent::Recent;
-use crate::sql::one;
+use crate::sql::{self, one};
+use crate::user::roles_of;
 use crate::{AuditEntry, NewRevocation, StoreError};
 
 /// One use of a refresh token whose MAC, type and expiry were checked.
@@ -29,8 +30,6 @@ pub struct RotateJob {
     pub new_mac_kid: Kid,
     /// False for a client whose refresh token stays the same.
     pub rotate: bool,
-    /// The instant of the use.
-    pub now: Timestamp,
     /// How long the family lives on from a use.
     pub idle_ttl: Duration,
     /// How long a replaced token may be retried.
@@ -44,10 +43,10 @@ pub struct RotateJob {
 /// What became of it.
 #[derive(Clone, Debug)]
 pub enum RotateOutcome {
-    /// The family moved on (or, without rotation, was used); mint from this row.
-    Advanced(Family),
+    /// The family moved on (or, without rotation, was used); mint from this row, with the person's direct roles.
+    Advanced(Family, Vec<RoleName>),
     /// A retry: the same successor again, from this row.
-    Retried(Family),
+    Retried(Family, Vec<RoleName>),
     /// An older token of a lively client. Nothing changed.
     Superseded,
     /// A reuse: the family is ended.
@@ -62,10 +61,23 @@ pub enum RotateOutcome {
     Rollback(Option<i64>),
 }
 
+/// When a job is executed: after its transaction began, so that waiting for the writer counts against nobody.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    /// How long the writer last kept callers waiting; the window is longer by that.
+    pub(super) stall: Duration,
+}
+
 /// Executes one job inside the caller's transaction.
-pub(super) async fn execute(db: &impl ConnectionTrait, job: &RotateJob) -> Result<RotateOutcome, StoreError> {
-    if let Some(family) = advance(db, job).await? {
-        return Ok(RotateOutcome::Advanced(family));
+pub(super) async fn execute(
+    db: &impl ConnectionTrait,
+    job: &RotateJob,
+    moment: Moment,
+) -> Result<RotateOutcome, StoreError> {
+    if let Some(family) = advance(db, job, moment.now).await? {
+        let roles = roles_of(db, family.subject.as_str()).await?;
+        return Ok(RotateOutcome::Advanced(family, roles));
     }
     let sql = format!("SELECT {COLUMNS} FROM refresh_family WHERE id = $1");
     let row: Option<Row> = one(db, &sql, [job.sid.as_str().into()]).await?;
@@ -79,26 +91,55 @@ pub(super) async fn execute(db: &impl ConnectionTrait, job: &RotateJob) -> Resul
         seq: job.seq,
         jti: &job.jti,
     };
-    Ok(match decide(&family, presented, job.now, job.window) {
-        Decision::Retry => RotateOutcome::Retried(family),
-        Decision::Superseded => RotateOutcome::Superseded,
-        Decision::Reuse => {
-            end_family(db, &job.sid, RevokeReason::Reused, &job.ending, &job.audit).await?;
-            RotateOutcome::Reused
-        }
-        Decision::Rollback => RotateOutcome::Rollback(Some(family.seq)),
-        Decision::ClientMismatch => RotateOutcome::ClientMismatch,
-        Decision::Ended(reason) => RotateOutcome::Ended(reason),
-        Decision::Expired => RotateOutcome::Expired,
-        // The guard and the decision read one row under one lock, so they cannot differ.
-        Decision::Rotate => return Err(StoreError::Stale { what: "family" }),
-    })
+    Ok(
+        match decide(&family, presented, moment.now, job.window + moment.stall) {
+            Decision::Retry => {
+                let family = under_mac_key(db, family, &job.new_mac_kid).await?;
+                let roles = roles_of(db, family.subject.as_str()).await?;
+                RotateOutcome::Retried(family, roles)
+            }
+            Decision::Superseded => RotateOutcome::Superseded,
+            Decision::Reuse => {
+                let ending = NewRevocation {
+                    not_before: moment.now,
+                    at: moment.now,
+                    ..job.ending.clone()
+                };
+                end_family(db, &job.sid, RevokeReason::Reused, &ending, &job.audit).await?;
+                RotateOutcome::Reused
+            }
+            Decision::Rollback => RotateOutcome::Rollback(Some(family.seq)),
+            Decision::ClientMismatch => RotateOutcome::ClientMismatch,
+            Decision::Ended(reason) => RotateOutcome::Ended(reason),
+            Decision::Expired => RotateOutcome::Expired,
+            // The guard and the decision read one row under one lock, so they cannot differ.
+            Decision::Rotate => return Err(StoreError::Stale { what: "family" }),
+        },
+    )
 }
 
-async fn advance(db: &impl ConnectionTrait, job: &RotateJob) -> Result<Option<Family>, StoreError> {
+/// Notes the MAC key that the token is made with again: its revocation ends the family.
+async fn under_mac_key(
+    db: &impl ConnectionTrait,
+    mut family: Family,
+    kid: &Kid,
+) -> Result<Family, StoreError> {
+    if family.mac_kid != *kid {
+        let sql = "UPDATE refresh_family SET mac_kid = $2 WHERE id = $1";
+        sql::execute(db, sql, [family.id.as_str().into(), kid.as_str().into()]).await?;
+        family.mac_kid = kid.clone();
+    }
+    Ok(family)
+}
+
+async fn advance(
+    db: &impl ConnectionTrait,
+    job: &RotateJob,
+    now: Timestamp,
+) -> Result<Option<Family>, StoreError> {
     let guard = "WHERE id = $1 AND seq = $2 AND current_jti = $3 AND client_id = $4 AND revoked_at IS NULL \
                  AND refreshable = 1 AND absolute_expires_at > $5 AND idle_expires_at > $5";
-    let idle_end = job.now.plus(job.idle_ttl).as_unix();
+    let idle_end = now.plus(job.idle_ttl).as_unix();
     let row: Option<Row> = if job.rotate {
         let sql = format!(
             "UPDATE refresh_family SET seq = seq + 1, previous_jti = current_jti, current_jti = $6, mac_kid = $7, \
@@ -111,17 +152,17 @@ async fn advance(db: &impl ConnectionTrait, job: &RotateJob) -> Result<Option<Fa
             job.seq.into(),
             job.jti.as_str().into(),
             job.client_id.as_str().into(),
-            job.now.as_unix().into(),
+            now.as_unix().into(),
             job.new_jti.as_str().into(),
             job.new_mac_kid.as_str().into(),
-            Recent::entry(job.seq, job.now).into(),
+            Recent::entry(job.seq, now).into(),
             Recent::WIDTH.into(),
             idle_end.into(),
         ];
         one(db, &sql, values).await?
     } else {
         let sql = format!(
-            "UPDATE refresh_family SET \
+            "UPDATE refresh_family SET mac_kid = $7, \
              idle_expires_at = CASE WHEN $6 < absolute_expires_at THEN $6 ELSE absolute_expires_at END \
              {guard} RETURNING {COLUMNS}"
         );
@@ -130,8 +171,9 @@ async fn advance(db: &impl ConnectionTrait, job: &RotateJob) -> Result<Option<Fa
             job.seq.into(),
             job.jti.as_str().into(),
             job.client_id.as_str().into(),
-            job.now.as_unix().into(),
+            now.as_unix().into(),
             idle_end.into(),
+            job.new_mac_kid.as_str().into(),
         ];
         one(db, &sql, values).await?
     };

@@ -9,6 +9,7 @@ mod jwt;
 mod key_rotation;
 mod metadata;
 mod refresh;
+mod refresh_model;
 mod refresh_races;
 mod revoke;
 mod secrets;

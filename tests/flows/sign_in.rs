@@ -602,7 +602,7 @@ fn t29_a_lock_or_a_new_password_overtakes_a_sign_in_under_way() {
         let bob = Subject::parse(&bob).unwrap();
         let store = app.inside().store();
         store
-            .set_password(&bob, &another_hash, &revocation, &remark(&app, None))
+            .set_password(&bob, &another_hash, "", &revocation, &remark(&app, None))
             .await
             .unwrap();
         drop(hold);

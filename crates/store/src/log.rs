@@ -98,16 +98,13 @@ async fn next_number(db: &impl ConnectionTrait, log: &'static str) -> Result<i64
     })
 }
 
-/// A token issued after another revocation of the same second carries the next one; this covers it too.
+/// A token that a client got for itself after another revocation of the same second carries the next one; this covers
+/// it too. Tokens for people fall with their family.
 async fn covering(db: &impl ConnectionTrait, entry: &NewRevocation) -> Result<Timestamp, StoreError> {
-    if !matches!(
-        entry.kind,
-        RevocationKind::Subject | RevocationKind::Client | RevocationKind::All
-    ) {
+    if entry.kind != RevocationKind::Client {
         return Ok(entry.not_before);
     }
-    let sql = "SELECT COUNT(*) AS n FROM revocation_log WHERE not_before >= $1 AND (\
-               (kind = $2 AND key = $3) OR (kind <> $2 AND kind IN ('subject', 'client', 'all')))";
+    let sql = "SELECT COUNT(*) AS n FROM revocation_log WHERE not_before >= $1 AND kind = $2 AND key = $3";
     let values = [
         entry.at.as_unix().into(),
         entry.kind.as_str().into(),

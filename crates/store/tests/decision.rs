@@ -455,7 +455,8 @@ proptest! {
         }
         // What is kept of them does not grow.
         let full = Line::new(16, 1).family.recent;
-        prop_assert!(format!("{:?}", world.family.recent).len() <= format!("{full:?}").len());
+        let (kept, most) = (format!("{:?}", world.family.recent), format!("{full:?}"));
+        prop_assert!(kept.len() <= most.len());
     }
 
     #[test]

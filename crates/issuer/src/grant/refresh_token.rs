@@ -59,11 +59,12 @@ impl Issuer {
                 ));
             }
         }
+        let refused = Error::refused(ErrorCode::InvalidGrant, Reason::ResourceNotAllowed);
         let target = self.granted_target(&self.catalog.load(), client, audience);
-        target.ok_or(Error::refused(
-            ErrorCode::InvalidGrant,
-            Reason::ResourceNotAllowed,
-        ))
+        match target {
+            Some(target) if self.is_served(&target).await? => Ok(target),
+            _ => Err(refused),
+        }
     }
 
     /// What was granted and has since been taken from the client ends the grant's use.

@@ -1,11 +1,11 @@
 //! The end of families: row and log entry in one transaction, so that a refresh either came before or fails.
 
-use sea_orm::ConnectionTrait;
-use vouchsafe_protocol::{ClientId, FamilyId, Subject};
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use vouchsafe_protocol::{ClientId, FamilyId, RevocationKind, Subject};
 
 use super::model::RevokeReason;
 use crate::log::append_revocation;
-use crate::sql::execute;
+use crate::sql::{all, execute};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
 
 /// Ends one family inside the caller's transaction; says whether it was alive.
@@ -38,15 +38,7 @@ pub(crate) async fn end_of_subject(
     revocation: &NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE subject = $1 AND revoked_at IS NULL";
-    let values = [
-        subject.as_str().into(),
-        revocation.at.as_unix().into(),
-        reason.as_str().into(),
-    ];
-    let ended = execute(db, sql, values).await?;
-    append_revocation(db, revocation).await?;
-    Ok(ended)
+    end_where(db, "subject", subject.as_str(), revocation, reason).await
 }
 
 /// Ends every family of a client and every access token issued to it up to now, inside the caller's transaction.
@@ -56,14 +48,43 @@ pub(crate) async fn end_of_client(
     revocation: &NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE client_id = $1 AND revoked_at IS NULL";
+    end_where(db, "client_id", client_id.as_str(), revocation, reason).await
+}
+
+async fn end_where(
+    db: &impl ConnectionTrait,
+    column: &'static str,
+    value: &str,
+    revocation: &NewRevocation,
+    reason: RevokeReason,
+) -> Result<u64, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Young {
+        id: String,
+    }
+    // A family born in this second, after another revocation, has tokens that carry the next one: it is named itself.
+    let sql = format!(
+        "SELECT id FROM refresh_family WHERE {column} = $1 AND revoked_at IS NULL AND created_at >= $2"
+    );
+    let young: Vec<Young> = all(db, &sql, [value.into(), revocation.at.as_unix().into()]).await?;
+    let sql = format!(
+        "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE {column} = $1 AND revoked_at IS NULL"
+    );
     let values = [
-        client_id.as_str().into(),
+        value.into(),
         revocation.at.as_unix().into(),
         reason.as_str().into(),
     ];
-    let ended = execute(db, sql, values).await?;
+    let ended = execute(db, &sql, values).await?;
     append_revocation(db, revocation).await?;
+    for family in young {
+        let entry = NewRevocation {
+            kind: RevocationKind::Session,
+            key: family.id,
+            ..revocation.clone()
+        };
+        append_revocation(db, &entry).await?;
+    }
     Ok(ended)
 }
 

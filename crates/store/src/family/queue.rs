@@ -1,7 +1,7 @@
 //! The queue of rotations: what is waiting commits together, each caller learning its own outcome.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -12,6 +12,8 @@ use crate::{Database, Store, StoreError};
 
 const WAITING: usize = 4096;
 const BATCH: usize = 64;
+/// Retries that a slow batch held up come within this time of its end.
+const STALL_COUNTS: Duration = Duration::from_secs(60);
 
 struct Waiting {
     job: RotateJob,
@@ -30,6 +32,7 @@ impl RotationQueue {
             db,
             clock,
             receiver: Mutex::new(receiver),
+            last: std::sync::Mutex::new(Batch::default()),
         });
         tokio::spawn(async move {
             while tokio::spawn(Arc::clone(&writer).write_all()).await.is_err() {
@@ -66,27 +69,32 @@ struct Writer {
     db: Database,
     clock: Arc<dyn Clock>,
     receiver: Mutex<mpsc::Receiver<Waiting>>,
+    last: std::sync::Mutex<Batch>,
+}
+
+/// When the last batch ended, on the monotonic clock, and how long it took.
+#[derive(Clone, Copy, Default)]
+struct Batch {
+    ended: Duration,
+    took: Duration,
 }
 
 impl Writer {
     async fn write_all(self: Arc<Self>) {
         let mut receiver = self.receiver.lock().await;
         let mut waiting = Vec::with_capacity(BATCH);
-        let mut stall = Duration::ZERO;
         loop {
             if waiting.is_empty() && receiver.recv_many(&mut waiting, BATCH).await == 0 {
                 return;
             }
             let (batch, later) = split(std::mem::take(&mut waiting));
-            let begun = self.clock.monotonic();
-            self.write_batch(batch, stall).await;
-            stall = self.clock.monotonic().saturating_sub(begun);
+            self.write_batch(batch).await;
             waiting = later;
         }
     }
 
-    async fn write_batch(&self, batch: Vec<Waiting>, stall: Duration) {
-        match self.commit(&batch, stall).await {
+    async fn write_batch(&self, batch: Vec<Waiting>) {
+        match self.commit_timed(&batch).await {
             Ok(outcomes) => {
                 for (waiting, outcome) in batch.into_iter().zip(outcomes) {
                     // A caller that no longer listens asks again and gets the same successor.
@@ -100,7 +108,7 @@ impl Writer {
                     jobs = batch.len()
                 );
                 for alone in batch {
-                    Box::pin(self.write_batch(vec![alone], stall)).await;
+                    Box::pin(self.write_batch(vec![alone])).await;
                 }
             }
             Err(error) => {
@@ -109,6 +117,22 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Commits, and remembers how long that kept the callers waiting.
+    async fn commit_timed(&self, batch: &[Waiting]) -> Result<Vec<RotateOutcome>, StoreError> {
+        let begun = self.clock.monotonic();
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = begun.saturating_sub(last.ended) <= STALL_COUNTS;
+        let outcome = self
+            .commit(batch, if recent { last.took } else { Duration::ZERO })
+            .await;
+        let ended = self.clock.monotonic();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Batch {
+            ended,
+            took: ended.saturating_sub(begun),
+        };
+        outcome
     }
 
     /// Executes every job in one transaction; all outcomes are durable, or none is.

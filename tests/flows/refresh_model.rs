@@ -185,15 +185,17 @@ impl Twins<'_> {
         let family = &mut self.model;
         let decision = decide(family, presented, now, job.window);
         match decision {
+            // The token is made again, under the key of today.
+            Decision::Retry => family.mac_kid = job.new_mac_kid.clone(),
             Decision::Rotate => {
                 let end = now.plus(job.idle_ttl).min(family.absolute_expires_at);
                 family.idle_expires_at = end;
+                family.mac_kid = job.new_mac_kid.clone();
                 if job.rotate {
                     family.recent = family.recent.after(family.seq, now);
                     family.seq += 1;
                     let replaced = std::mem::replace(&mut family.current_jti, job.new_jti.clone());
                     family.previous_jti = Some(replaced);
-                    family.mac_kid = job.new_mac_kid.clone();
                     family.rotated_at = now;
                     self.tokens.push((family.seq, job.new_jti.clone()));
                 }

@@ -74,7 +74,8 @@ async fn i01_nobody_asks_without_credentials_of_their_own() {
     let bad = "401 invalid_client bad_credentials";
     let bearer = format!("Bearer {token}");
     let right = basic("web", CLIENT_SECRET);
-    let cases: [(&str, Option<String>, &[(&str, &str)], &str); 9] = [
+    type Case<'a> = (&'a str, Option<String>, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 9] = [
         ("nothing", None, &[], bad),
         ("a wrong secret", Some(basic("web", "wrong")), &[], bad),
         (

@@ -263,7 +263,8 @@ async fn t62_cl22_a_grant_that_is_unknown_or_not_the_clients_is_refused() {
     assert_eq!(signed_in.json.get("refresh_token"), None);
     let unknown = "400 unsupported_grant_type unknown_grant";
     let missing = "400 invalid_request missing_parameter";
-    let cases: [(&TestClient<'_>, &[(&str, &str)], &str); 6] = [
+    type Case<'a> = (&'a TestClient<'a>, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 6] = [
         (&machine, &[], missing),
         (&machine, &[("grant_type", "implicit")], unknown),
         (&person, &[("grant_type", "Password")], unknown),

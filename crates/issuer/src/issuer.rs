@@ -1,5 +1,6 @@
 //! The issuer itself: what it holds, and how it starts.
 
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -36,6 +37,8 @@ pub struct Issuer {
     pub(crate) master: Arc<MasterKey>,
     pub(crate) keys: ArcSwap<KeyRing>,
     pub(crate) key_version: Mutex<i64>,
+    /// When the keys ask for something again, in Unix seconds.
+    pub(crate) keys_due: AtomicI64,
     pub(crate) catalog: ArcSwap<Catalog>,
     pub(crate) clients: ClientCache,
     pub(crate) view: View,
@@ -71,6 +74,7 @@ impl Issuer {
             view: View::new(),
             keys: ArcSwap::from_pointee(ring),
             key_version: Mutex::new(0),
+            keys_due: AtomicI64::new(0),
             catalog: ArcSwap::from_pointee(Catalog::default()),
             config,
             store,

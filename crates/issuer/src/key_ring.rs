@@ -1,5 +1,6 @@
 //! The ring of keys in use: loaded from the store, advanced by the clock, changed by one guarded commit.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use vouchsafe_keys::{GeneratedKey, Jwks, KeyRecord, KeyRing, Step};
@@ -50,7 +51,7 @@ impl Issuer {
     pub(crate) async fn open_keys(&self) -> Result<(), Error> {
         let (records, version) = self.read_keys().await?;
         let ring = KeyRing::open(&records, &self.master, &self.config.key_policy, self.now())?;
-        self.put_in_use(ring, version);
+        self.put_in_use(ring, version, &records);
         Ok(())
     }
 
@@ -63,32 +64,40 @@ impl Issuer {
         for error in &unopened {
             tracing::error!(event = "key_unreadable", error = error as &dyn std::error::Error);
         }
-        self.put_in_use(ring, version);
+        self.put_in_use(ring, version, &records);
         Ok(())
     }
 
     /// A slower reader never puts an older set of keys back into use.
-    fn put_in_use(&self, ring: KeyRing, version: i64) {
+    fn put_in_use(&self, ring: KeyRing, version: i64, records: &[KeyRecord]) {
         let mut newest = self.key_version.lock().unwrap_or_else(PoisonError::into_inner);
         if version >= *newest {
             *newest = version;
             self.keys.store(Arc::new(ring));
+            let due = vouchsafe_keys::next_due(records, &self.config.key_policy, self.now());
+            self.keys_due.store(due.map_or(i64::MAX, Timestamp::as_unix), Ordering::Release);
         }
     }
 
-    /// Does what the clock asks of the keys: makes the next one, erases what retired. Says when to look again.
+    /// True when the clock asks something of the keys.
+    #[must_use]
+    pub fn keys_are_due(&self) -> bool {
+        self.keys_due.load(Ordering::Acquire) <= self.now().as_unix()
+    }
+
+    /// Does what the clock asks of the keys: makes the next one, erases what retired. What it asks next, and
+    /// when, follows from the keys that are then in use: [`Issuer::keys_are_due`].
     ///
     /// # Errors
     /// The store's and the keys'; whatever was committed holds.
-    pub async fn advance_keys(&self) -> Result<Option<Timestamp>, Error> {
+    pub async fn advance_keys(&self) -> Result<(), Error> {
         for _ in 0..TRIES {
             let now = self.now();
             let (records, version) = self.read_keys().await?;
             self.must_be_ours(&records)?;
             let steps = vouchsafe_keys::plan(&records, &self.config.key_policy, now);
             if steps.is_empty() {
-                self.reload_keys().await?;
-                return Ok(vouchsafe_keys::next_due(&records, &self.config.key_policy, now));
+                return self.reload_keys().await;
             }
             let audit = Remark::new(Event::KeysAdvanced, &Actor::System, now)
                 .with("steps", steps.len())

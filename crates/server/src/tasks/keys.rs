@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use vouchsafe_issuer::Issuer;
 
-const SOONEST: Duration = Duration::from_secs(1);
-const LATEST: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 pub(super) async fn tick(issuer: Arc<Issuer>) -> Duration {
+    if !issuer.keys_are_due() {
+        return EVERY;
+    }
     match issuer.advance_keys().await {
-        Ok(due) => due.map_or(LATEST, |due| due.since(issuer.now()).clamp(SOONEST, LATEST)),
+        Ok(()) => EVERY,
         Err(error) => {
             tracing::error!(event = "keys_failed", error = &error as &dyn std::error::Error);
             AFTER_FAILURE

@@ -6,6 +6,8 @@ use vouchsafe_keys::KeysError;
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
 use vouchsafe_store::StoreError;
 
+use crate::HashError;
+
 /// A request that got no token and no answer of its own.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,6 +43,16 @@ pub enum Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<HashError> for Error {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::Busy,
+            HashError::BadLength => Self::refused(ErrorCode::InvalidGrant, Reason::BadPassword),
+            HashError::Unusable => Self::Internal("a password hash cannot be computed"),
+        }
     }
 }
 

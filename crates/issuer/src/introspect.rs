@@ -6,9 +6,7 @@ use vouchsafe_protocol::{
     TYP_REFRESH_TOKEN, Timestamp,
 };
 use vouchsafe_store::Family;
-use vouchsafe_verifier::{
-    ExpectedAudience, KeySource, RevocationIndex, UnverifiedToken, VerifiedToken, Verifier,
-};
+use vouchsafe_verifier::RevocationIndex;
 
 use crate::{Authenticated, Error, Issuer};
 
@@ -94,24 +92,6 @@ impl Issuer {
         })
     }
 
-    /// Checks an access token of ours for whatever audience.
-    pub(crate) fn verify_access(
-        &self,
-        token: &str,
-        revoked: &RevocationIndex,
-        now: Timestamp,
-    ) -> Option<VerifiedToken> {
-        let token = UnverifiedToken::parse(token).ok()?;
-        let verifier = Verifier::new(self.config.issuer.as_str(), ExpectedAudience::AnyAudienceOfIssuer)
-            .with_leeway(std::time::Duration::ZERO)
-            .with_max_lifetime(crate::LONGEST_ACCESS_TTL);
-        let keys = RingKeys {
-            ring: &self.keys.load(),
-            now,
-        };
-        verifier.check(&token, &keys, revoked, now).ok()
-    }
-
     async fn introspect_refresh(&self, caller: &Authenticated, token: &str) -> Result<Introspection, Error> {
         let Some(claims) = self
             .read_refresh_token(token)
@@ -140,16 +120,4 @@ fn is_live(family: &Family, claims: &RefreshTokenClaims, now: Timestamp) -> bool
         && family.current_jti == claims.jti
         && now < family.idle_expires_at
         && now < family.absolute_expires_at
-}
-
-/// The verifying keys of a ring at one instant.
-struct RingKeys<'a> {
-    ring: &'a vouchsafe_keys::KeyRing,
-    now: Timestamp,
-}
-
-impl KeySource for RingKeys<'_> {
-    fn verifying_key(&self, kid: &str) -> Option<std::sync::Arc<vouchsafe_jose::VerifyingKey>> {
-        self.ring.verifying_key(kid, self.now)
-    }
 }

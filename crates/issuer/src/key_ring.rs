@@ -75,7 +75,8 @@ impl Issuer {
             *newest = version;
             self.keys.store(Arc::new(ring));
             let due = vouchsafe_keys::next_due(records, &self.config.key_policy, self.now());
-            self.keys_due.store(due.map_or(i64::MAX, Timestamp::as_unix), Ordering::Release);
+            self.keys_due
+                .store(due.map_or(i64::MAX, Timestamp::as_unix), Ordering::Release);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What Vouchsafe decides: who a client is, what it is granted, what is minted, and what is revoked.
 //! No HTTP and no SQL in here.
 
+mod access_token;
 mod admin;
 mod audience;
 mod audit;

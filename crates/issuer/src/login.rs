@@ -67,16 +67,6 @@ impl SignInLimits {
     }
 }
 
-impl From<HashError> for Error {
-    fn from(error: HashError) -> Self {
-        match error {
-            HashError::Busy => Self::Busy,
-            HashError::BadLength => Self::refused(ErrorCode::InvalidGrant, Reason::BadPassword),
-            HashError::Unusable => Self::Internal("a password hash cannot be computed"),
-        }
-    }
-}
-
 impl Issuer {
     /// Checks a name and a password. One read, one guarded write and one hash, whatever the outcome; the attempt is
     /// counted before the hash and given back after a success.

@@ -1,5 +1,5 @@
 //! Revocation (RFC 7009): an access token ends itself, a refresh token its family. Once this answered, the token is
-//! dead here at once and everywhere within the time of the feed.
+//! dead here at once and at every process of the issuer within a second.
 
 use vouchsafe_jose::UnverifiedJws;
 use vouchsafe_protocol::{

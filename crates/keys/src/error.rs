@@ -85,8 +85,8 @@ pub enum MasterKeyError {
         /// Bytes found after decoding.
         found: usize,
     },
-    /// Every byte is the same, as in an example or an empty file of zeros.
-    #[error("the master key is one byte repeated; make a random one")]
+    /// Bytes that nobody drew at random, as in an example or an empty file of zeros.
+    #[error("the master key is an example, not random bytes")]
     Trivial,
     /// The system's random source failed while making a new one.
     #[error("the system's random source failed")]

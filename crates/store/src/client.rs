@@ -162,9 +162,10 @@ impl Row {
     }
 }
 
-/// The values of every column but the id, in the order of the statements below.
-fn values_of(client: &Client) -> [Value; 17] {
+/// The values of every column, in the order of [`COLUMNS`].
+fn values_of(client: &Client) -> [Value; 18] {
     [
+        client.id.as_str().into(),
         client.name.clone().into(),
         client.auth_method.as_str().into(),
         client.application_type.as_str().into(),
@@ -186,16 +187,6 @@ fn values_of(client: &Client) -> [Value; 17] {
         client.created_at.as_unix().into(),
         client.updated_at.as_unix().into(),
     ]
-}
-
-fn with_id(id: &ClientId, values: [Value; 17]) -> [Value; 18] {
-    let mut values = values.into_iter();
-    std::array::from_fn(|index| match index {
-        0 => id.as_str().into(),
-        _ => values
-            .next()
-            .unwrap_or_else(|| Value::from(Option::<String>::None)),
-    })
 }
 
 impl Store {
@@ -232,7 +223,7 @@ impl Store {
             "INSERT INTO client ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
              $15, $16, $17, $18)"
         );
-        execute(&*write, &sql, with_id(&client.id, values_of(client)))
+        execute(&*write, &sql, values_of(client))
             .await
             .map_err(|error| error.or_exists("client"))?;
         for secret in &client.secrets {
@@ -263,7 +254,7 @@ impl Store {
              WHERE id = $1 AND updated_at = {}",
             read_at.as_unix()
         );
-        if execute(&*write, &sql, with_id(&client.id, values_of(client))).await? == 0 {
+        if execute(&*write, &sql, values_of(client)).await? == 0 {
             return Err(StoreError::Stale { what: "client" });
         }
         if let Some(revocation) = ending {

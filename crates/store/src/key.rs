@@ -3,9 +3,10 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{Kid, Timestamp};
 
+use crate::family::end_of_mac_key;
 use crate::log::{append_revocation, conclude};
 use crate::sql::{Cell, all, execute, instant, one};
-use crate::{AuditEntry, ChangeKind, NewRevocation, RevokeReason, Store, StoreError};
+use crate::{AuditEntry, ChangeKind, NewRevocation, Store, StoreError};
 
 /// One key as it lies in the database. The words and the sealing are the keys crate's affair.
 #[derive(Clone, Debug)]
@@ -122,12 +123,13 @@ impl Store {
         for change in changes {
             apply(&*write, change, self.now()).await?;
         }
-        if let Some(revocation) = revocation {
-            append_revocation(&*write, &self.stamped(revocation)).await?;
+        let revocation = revocation.map(|revocation| self.stamped(revocation));
+        if let Some(revocation) = &revocation {
+            append_revocation(&*write, revocation).await?;
         }
-        let ended = match ended_mac {
-            Some(kid) => end_families_of(&*write, kid, audit.at, revocation).await?,
-            None => 0,
+        let ended = match (ended_mac, &revocation) {
+            (Some(kid), Some(revocation)) => end_of_mac_key(&*write, kid, revocation).await?,
+            _ => 0,
         };
         conclude(write, ChangeKind::Keys, "", audit).await?;
         Ok(ended)
@@ -210,35 +212,4 @@ async fn insert(db: &impl ConnectionTrait, key: &KeyRow) -> Result<u64, StoreErr
     execute(db, &sql, values)
         .await
         .map_err(|error| error.or_exists("key"))
-}
-
-async fn end_families_of(
-    db: &impl ConnectionTrait,
-    kid: &Kid,
-    at: Timestamp,
-    template: Option<&NewRevocation>,
-) -> Result<u64, StoreError> {
-    #[derive(FromQueryResult)]
-    struct Id {
-        id: String,
-    }
-    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE mac_kid = $1 AND revoked_at IS NULL \
-               RETURNING id";
-    let values = [
-        kid.as_str().into(),
-        at.as_unix().into(),
-        RevokeReason::MacKeyRevoked.as_str().into(),
-    ];
-    let ended: Vec<Id> = all(db, sql, values).await?;
-    if let Some(template) = template {
-        for family in &ended {
-            let entry = NewRevocation {
-                kind: vouchsafe_protocol::RevocationKind::Session,
-                key: family.id.clone(),
-                ..template.clone()
-            };
-            append_revocation(db, &entry).await?;
-        }
-    }
-    Ok(ended.len() as u64)
 }

@@ -1,4 +1,4 @@
-//! What Vouchsafe remembers. One public function is one transaction, and this is the only crate that
+//! What Vouchsafe remembers. One public function is one write transaction, and this is the only crate that
 //! names sea-orm and writes SQL.
 //!
 //! Statements are written as SQL, one text for every database: hot columns are 64-bit integers, text and bytes.

@@ -10,7 +10,7 @@ pub use super::desired::{Desired, DesiredClient, DesiredResource, DesiredRole};
 use super::desired::{check_names, in_order};
 use crate::{Actor, Issuer};
 
-const EVERYTHING: u32 = 1_000_000;
+const EVERYTHING: u32 = u32::MAX;
 
 /// What was, or would be, done about one thing.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use vouchsafe_protocol::{
 use vouchsafe_store::{ApplicationType, Client, ClientSecret, NewRevocation, Rotation};
 
 use super::{AdminError, or_not_found};
-use crate::audit::{Event, Remark, announce};
+use crate::audit::{Event, Remark};
 use crate::{Actor, Error, Issuer};
 
 const SECRET_BYTES: usize = 32;
@@ -267,12 +267,6 @@ impl Issuer {
         let mut revocation = self.revocation(RevocationKind::Client, id.as_str(), now);
         revocation.not_before = now.plus(LEARNING);
         revocation
-    }
-
-    /// Writes the log line of a committed change and brings this process up to it.
-    pub(crate) async fn concluded(&self, audit: &vouchsafe_store::AuditEntry) -> Result<(), AdminError> {
-        announce(audit);
-        Ok(self.follow().await?)
     }
 
     fn secret_for(

@@ -12,9 +12,10 @@ pub(crate) mod session;
 pub(crate) mod token;
 pub(crate) mod user;
 
-use vouchsafe_store::StoreError;
+use vouchsafe_store::{AuditEntry, StoreError};
 
-use crate::{Error, HashError};
+use crate::audit::announce;
+use crate::{Error, HashError, Issuer};
 
 /// Why a verb was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -90,5 +91,13 @@ pub(crate) fn or_not_found<T>(
         )),
         Err(StoreError::NotFound { .. }) => Err(AdminError::not_found(what, name)),
         other => Ok(other?),
+    }
+}
+
+impl Issuer {
+    /// Writes the log line of a committed change and brings this process up to it.
+    pub(crate) async fn concluded(&self, audit: &AuditEntry) -> Result<(), AdminError> {
+        announce(audit);
+        Ok(self.follow().await?)
     }
 }

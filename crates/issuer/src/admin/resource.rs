@@ -1,4 +1,4 @@
-//! Resources: create, list, delete.
+//! Resources: create, update, list, delete.
 
 use vouchsafe_protocol::{ClientId, ResourceUri};
 use vouchsafe_store::Resource;

@@ -1,4 +1,4 @@
-//! Roles: create, list, delete.
+//! Roles: create, update, list, delete.
 
 use vouchsafe_protocol::RoleName;
 use vouchsafe_store::Role;

@@ -6,7 +6,7 @@ use vouchsafe_store::{NewUser, User};
 use super::{AdminError, or_not_found};
 use crate::audit::{Event, Remark};
 use crate::names::{AccountName, lookup_key};
-use crate::{Actor, Error, Issuer};
+use crate::{Actor, Issuer};
 
 /// An account to be made.
 #[derive(Clone, Debug)]
@@ -171,12 +171,6 @@ impl Issuer {
             name,
         )?;
         self.concluded(&audit).await
-    }
-}
-
-impl From<vouchsafe_protocol::InvalidId> for Error {
-    fn from(_: vouchsafe_protocol::InvalidId) -> Self {
-        Self::Internal("an id of ours is not one")
     }
 }
 

@@ -1,13 +1,13 @@
 //! Builds the typed configuration from the settings, section by section, and refuses what cannot work together.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use vouchsafe_keys::{MasterKey, MasterKeyError};
 use vouchsafe_protocol::{IssuerUrl, SecretString, SigningAlgorithm};
-use zeroize::Zeroizing;
+
+use crate::http::address::AddressBlock;
 
 use super::duration::show;
 use super::error::ConfigError;
@@ -104,7 +104,10 @@ impl Reader<'_> {
             (Some(_), Some(_)) | (None, None) => {}
         }
         let trusted_proxies = self.list("server.trusted_proxies")?.to_vec();
-        if !trusted_proxies.iter().all(|network| is_network(network)) {
+        if !trusted_proxies
+            .iter()
+            .all(|network| network.parse::<AddressBlock>().is_ok())
+        {
             self.problem(
                 "server.trusted_proxies",
                 "want addresses or networks, such as \"10.0.0.0/8\"",
@@ -121,11 +124,8 @@ impl Reader<'_> {
 
     fn database(&mut self) -> Option<DatabaseConfig> {
         let url = self.secret("database.url")?;
-        if !["sqlite:", "postgres:"]
-            .iter()
-            .any(|scheme| url.expose().starts_with(scheme))
-        {
-            self.problem("database.url", "want sqlite:... or postgres:...");
+        if !url.expose().starts_with("sqlite:") {
+            self.problem("database.url", "want sqlite:... (postgres:... is not there yet)");
             return None;
         }
         Some(DatabaseConfig { url: url.clone() })
@@ -286,34 +286,15 @@ impl Reader<'_> {
 
 /// What is wrong with a master key, without a word of it.
 fn master_key_fault(text: &str) -> Option<&'static str> {
-    let Ok(bytes) = STANDARD.decode(text).map(Zeroizing::new) else {
-        return Some("want 32 random bytes in base64, as `openssl rand -base64 32` prints them");
-    };
-    if bytes.len() != 32 {
-        return Some("want exactly 32 bytes in base64, as `openssl rand -base64 32` prints them");
+    match MasterKey::parse(text).err()? {
+        MasterKeyError::NotBase64 | MasterKeyError::Random => {
+            Some("want 32 random bytes in base64, as `openssl rand -base64 32` prints them")
+        }
+        MasterKeyError::WrongLength { .. } => {
+            Some("want exactly 32 bytes in base64, as `openssl rand -base64 32` prints them")
+        }
+        MasterKeyError::Trivial => {
+            Some("is an example, not random bytes; take what `openssl rand -base64 32` prints")
+        }
     }
-    // Half of 32 random bytes being repetitions has a chance of about one in 2^45.
-    let distinct: BTreeSet<u8> = bytes.iter().copied().collect();
-    let steps: BTreeSet<u8> = bytes
-        .iter()
-        .zip(bytes.iter().skip(1))
-        .map(|(a, b)| b.wrapping_sub(*a))
-        .collect();
-    if distinct.len() <= 16 || steps.len() == 1 {
-        return Some("is an example, not random bytes; take what `openssl rand -base64 32` prints");
-    }
-    None
-}
-
-/// An address, or an address with the length of a prefix.
-fn is_network(text: &str) -> bool {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let Ok(address) = address.parse::<IpAddr>() else {
-        return false;
-    };
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|bits| bits <= longest))
 }

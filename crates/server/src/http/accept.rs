@@ -115,7 +115,7 @@ pub async fn serve(
             Err(error) => {
                 // One line for a whole row of failures.
                 if !failing {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    tracing::warn!(event = "accept_failed", %error);
                 }
                 failing = true;
                 sleep(ACCEPT_PAUSE).await;
@@ -160,7 +160,7 @@ async fn drain(connections: &Semaphore, pipeline: &Pipeline) {
         pipeline.drained().await;
     };
     if timeout(DRAIN_LIMIT, ended).await.is_err() {
-        tracing::warn!("some requests did not end in time and are cut off");
+        tracing::warn!(event = "drain_cut_off");
     }
 }
 
@@ -228,8 +228,8 @@ impl Server {
             Ok(Ok(stream)) => {
                 self.speak(stream, connection, first_request, shutdown).await;
             }
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(event = "tls_failed", %error),
+            Err(_) => tracing::debug!(event = "tls_too_slow"),
         }
     }
 
@@ -285,7 +285,7 @@ impl Server {
 /// Peers break off all the time: that is worth a line only to someone who looks for it.
 fn note_end<E: std::fmt::Display>(ended: Result<(), E>) {
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended with an error");
+        tracing::debug!(event = "connection_failed", %error);
     }
 }
 

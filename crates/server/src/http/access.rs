@@ -105,13 +105,13 @@ impl Drop for AccessLine {
         }
         let taken = now.saturating_sub(self.started);
         tracing::info!(
+            event = "request",
             method = self.method,
             route = self.route,
             status = self.status,
             reason = self.reason,
             ms = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
             address = %self.address.0,
-            "request"
         );
     }
 }

@@ -254,10 +254,7 @@ impl Pipeline {
             // The task catches panics itself: this is a runtime that shuts down.
             Ok(Err(_)) => refusal_for_now(Reason::Busy),
             Err(_) => {
-                tracing::warn!(
-                    route = route.path,
-                    "a handler is slower than its deadline and goes on"
-                );
+                tracing::warn!(event = "handler_slow", route = route.path);
                 refusal_for_now(Reason::Deadline)
             }
         }
@@ -323,11 +320,7 @@ fn unmapped(error: poem::Error, route: &'static str) -> Response {
     }
     let status = error.status();
     if status.is_server_error() {
-        tracing::error!(
-            route,
-            status = status.as_u16(),
-            "a handler returned an error without an answer"
-        );
+        tracing::error!(event = "handler_unanswered", route, status = status.as_u16());
     }
     refusal_response(status, refusal_for_status(status))
 }
@@ -338,7 +331,7 @@ fn panicked(payload: &(dyn Any + Send), route: &'static str) -> Response {
         .downcast_ref::<&'static str>()
         .copied()
         .unwrap_or("(withheld)");
-    tracing::error!(route, said, "a handler panicked");
+    tracing::error!(event = "handler_panicked", route, said);
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     refusal_response(status, Refusal::new(ErrorCode::ServerError, Reason::Internal))
 }

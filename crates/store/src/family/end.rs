@@ -1,7 +1,7 @@
 //! The end of families: row and log entry in one transaction, so that a refresh either came before or fails.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use vouchsafe_protocol::{ClientId, FamilyId, RevocationKind, Subject};
+use vouchsafe_protocol::{ClientId, FamilyId, Kid, RevocationKind, Subject};
 
 use super::model::RevokeReason;
 use crate::log::append_revocation;
@@ -51,6 +51,48 @@ pub(crate) async fn end_of_client(
     end_where(db, "client_id", client_id.as_str(), revocation, reason).await
 }
 
+/// Ends every family whose live token was made with this MAC key, inside the caller's transaction. Each is named in the
+/// log: nothing else in its access tokens tells which key their refresh token had.
+pub(crate) async fn end_of_mac_key(
+    db: &impl ConnectionTrait,
+    kid: &Kid,
+    revocation: &NewRevocation,
+) -> Result<u64, StoreError> {
+    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE mac_kid = $1 AND revoked_at IS NULL \
+               RETURNING id";
+    let reason = RevokeReason::MacKeyRevoked.as_str();
+    let values = [kid.as_str().into(), revocation.at.as_unix().into(), reason.into()];
+    let ended: Vec<Id> = all(db, sql, values).await?;
+    append_each(db, &ended, revocation).await?;
+    Ok(ended.len() as u64)
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: String,
+}
+
+/// Names each family in the log.
+async fn append_each(
+    db: &impl ConnectionTrait,
+    families: &[Id],
+    revocation: &NewRevocation,
+) -> Result<(), StoreError> {
+    for family in families {
+        let (kind, key) = (RevocationKind::Session, family.id.clone());
+        append_revocation(
+            db,
+            &NewRevocation {
+                kind,
+                key,
+                ..revocation.clone()
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
 async fn end_where(
     db: &impl ConnectionTrait,
     column: &'static str,
@@ -58,15 +100,11 @@ async fn end_where(
     revocation: &NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    #[derive(FromQueryResult)]
-    struct Young {
-        id: String,
-    }
     // A family born in this second, after another revocation, has tokens that carry the next one: it is named itself.
     let sql = format!(
         "SELECT id FROM refresh_family WHERE {column} = $1 AND revoked_at IS NULL AND created_at >= $2"
     );
-    let young: Vec<Young> = all(db, &sql, [value.into(), revocation.at.as_unix().into()]).await?;
+    let young: Vec<Id> = all(db, &sql, [value.into(), revocation.at.as_unix().into()]).await?;
     let sql = format!(
         "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE {column} = $1 AND revoked_at IS NULL"
     );
@@ -77,14 +115,7 @@ async fn end_where(
     ];
     let ended = execute(db, &sql, values).await?;
     append_revocation(db, revocation).await?;
-    for family in young {
-        let entry = NewRevocation {
-            kind: RevocationKind::Session,
-            key: family.id,
-            ..revocation.clone()
-        };
-        append_revocation(db, &entry).await?;
-    }
+    append_each(db, &young, revocation).await?;
     Ok(ended)
 }
 

@@ -4,7 +4,7 @@ use sea_orm::FromQueryResult;
 use vouchsafe_protocol::{ClientId, FamilyId, Subject, Timestamp};
 
 use super::model::{COLUMNS, Family, Row};
-use crate::sql::{all, instant, one};
+use crate::sql::{all, one};
 use crate::{Store, StoreError};
 
 /// Which families an operator asks for.
@@ -67,7 +67,7 @@ impl Store {
         for row in rows {
             let family = row.into_family()?;
             let username = self.username(&family.subject).await?;
-            let last_used_at = instant(family.rotated_at.as_unix());
+            let last_used_at = family.rotated_at;
             summaries.push(FamilySummary {
                 family,
                 username,

@@ -304,8 +304,8 @@ impl Place {
         let place = Self::new().await;
         let resource = format!("resource create {API} --scope \"items:read items:write\"");
         place.run(&resource).await.value();
-        let client = "client create --id app --grant client_credentials --grant password --grant refresh_token \
-                      --scope \"openid items:read\" --resource https://api.example/";
+        let client = "client create --id app --grant client_credentials --grant password
+            --grant refresh_token --scope \"openid items:read\" --resource https://api.example/";
         let client = place.run(client).await.value();
         let user = place.feed("user create alice --password-file -", ALICE_PASSWORD);
         user.await.value();
@@ -339,6 +339,11 @@ impl Place {
     /// Runs a command that reads nothing.
     async fn run(&self, line: &str) -> Ran {
         self.run_with(line, &[], None).await
+    }
+
+    /// Runs a command that says itself what is configured and how it prints.
+    async fn run_as_it_is(&self, line: &str) -> Ran {
+        Process::run(self.folder.path(), &[], line).await
     }
 
     /// Runs a command and gives it this to read.
@@ -432,7 +437,7 @@ impl Server {
         answer.status == 200
     }
 
-    /// A request of the client `app` for a token that was begun and taken up: all but the body, which was asked for.
+    /// A request of the client `app` for a token, begun and taken up: all but the body, which was asked for.
     fn begin(&self, secret: &str) -> TcpStream {
         let pair = STANDARD.encode(format!("app:{secret}"));
         let head = format!(
@@ -573,11 +578,8 @@ async fn dev_needs_nothing_and_a_second_start_finds_the_same() {
             .len(),
         44
     );
-    let list = words("client list --data-dir vouchsafe-dev -o json");
-    let listed = Process::start(home.path(), &[], &list, None)
-        .ended()
-        .await
-        .value();
+    let list = "client list --data-dir vouchsafe-dev -o json";
+    let listed = Process::run(home.path(), &[], list).await.value();
     assert_eq!(names(&listed, "client_id"), ["demo"]);
 
     first.terminate();
@@ -839,8 +841,9 @@ async fn clients_are_made_as_the_reference_says_and_a_secret_is_shown_once() {
         &resource.await.value(),
         &json!({ "uri": API, "scope": "items:read items:write" }),
     );
-    let web = "client create --id web --auth client_secret_basic --grant authorization_code --grant refresh_token
-        --redirect-uri https://app.example/cb --scope \"openid profile items:read\" --resource https://api.example/";
+    let web = "client create --id web --auth client_secret_basic --grant authorization_code
+        --grant refresh_token --redirect-uri https://app.example/cb --scope \"openid profile items:read\"
+        --resource https://api.example/";
     let web = place.run(web).await.value();
     let first = text(&web, "client_secret");
     assert!(first.len() >= 43);
@@ -971,17 +974,22 @@ async fn resources_roles_and_users_are_made_shown_and_changed() {
     let place = Place::new().await;
     let cases: [(&str, Option<&str>, Value); 15] = [
         (
-            "resource create https://api.example/ --scope items:read --scope items:write --closed --access-ttl 60s",
+            "resource create https://api.example/ --scope items:read --scope items:write --closed
+                --access-ttl 60s",
             None,
-            json!({"uri": API, "scope": "items:read items:write", "by_role": false, "closed": true, "access_ttl": 60}),
+            json!({
+                "uri": API, "scope": "items:read items:write", "by_role": false, "closed": true,
+                "access_ttl": 60,
+            }),
         ),
         ("client create --id server", None, json!({"client_id": "server"})),
         (
-            "resource create https://docs.example/ --by-role --server server --access-token-signing-alg ES256",
+            "resource create https://docs.example/ --by-role --server server
+                --access-token-signing-alg ES256",
             None,
             json!({
-                "uri": "https://docs.example/", "scope": "", "by_role": true, "closed": false, "server": "server",
-                "access_token_signed_response_alg": "ES256",
+                "uri": "https://docs.example/", "scope": "", "by_role": true, "closed": false,
+                "server": "server", "access_token_signed_response_alg": "ES256",
             }),
         ),
         (
@@ -1495,8 +1503,8 @@ async fn a_dry_apply_refuses_what_the_real_one_would() {
     assert_eq!(place.run("client list").await.value(), json!([]));
 }
 
-/// Exit status, command and a part of what it says; `web` is a public client, `alice` a user, and whoever reads gets
-/// the word `short`.
+/// Exit status, command and a part of what it says; `web` is a public client, `alice` a user, and whoever
+/// reads gets the word `short`.
 const REFUSED: &str = r#"1 | token inspect nowhere | cannot read nowhere
 1 | keys rewrap --new-master-key-file nowhere | cannot read nowhere
 1 | client create --secret-file no/where | cannot make no/where
@@ -1541,9 +1549,7 @@ async fn every_exit_status_means_what_the_help_says() {
     assert_eq!(place.names("client list", "client_id").await, ["web"]);
     assert_eq!(place.names("user list", "username").await, ["alice"]);
     for line in ["--help", "--version", "client create --help"] {
-        let ran = Process::start(place.folder.path(), &[], &words(line), None)
-            .ended()
-            .await;
+        let ran = place.run_as_it_is(line).await;
         assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""), "{line}");
         assert!(!ran.out.is_empty(), "{line}");
     }
@@ -1566,23 +1572,28 @@ async fn an_error_in_json_names_what_was_left_out() {
 async fn people_get_text_when_they_ask_for_it() {
     let place = Place::new().await;
     place.run("client create --id web").await.value();
-    let configured = |line: &str| format!("{line} --config vouchsafe.toml");
-    let run = async |line: &str| Process::run(place.folder.path(), &[], &configured(line)).await;
     // Standard output is no terminal here.
-    assert_eq!(names(&run("client list").await.value(), "client_id"), ["web"]);
-    let table = run("client list -o table").await;
+    let list = place.run_as_it_is("client list --config vouchsafe.toml").await;
+    assert_eq!(names(&list.value(), "client_id"), ["web"]);
+    let table = place
+        .run_as_it_is("client list -o table --config vouchsafe.toml")
+        .await;
     let rows: Vec<&str> = table
         .out
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     assert_eq!(rows, ["CLIENT", "web"], "{}", table.out);
-    let failed = run("client show nobody").await;
+    let failed = place
+        .run_as_it_is("client show nobody --config vouchsafe.toml")
+        .await;
     assert_eq!(
         (failed.status, failed.err.as_str()),
         (Some(3), "error: there is no client nobody\n")
     );
-    let created = run("client create --id other -o table").await;
+    let created = place
+        .run_as_it_is("client create --id other -o table --config vouchsafe.toml")
+        .await;
     assert_eq!(created.status, Some(0));
     assert!(created.out.contains("client_secret  "), "{}", created.out);
     assert_eq!(created.err, "the secret is not shown again\n");
@@ -1660,10 +1671,8 @@ async fn the_configuration_is_begun_and_shown_with_its_origins() {
     let init = place.run("config init").await;
     assert_eq!((init.status, init.err.as_str()), (Some(0), ""));
     place.write("begun.toml", &init.out);
-    let check = words("config check --config begun.toml");
-    let checked = Process::start(place.folder.path(), &[], &check, None)
-        .ended()
-        .await;
+    let check = "config check --config begun.toml";
+    let checked = place.run_as_it_is(check).await;
     let wrong: Vec<&str> = checked
         .err
         .lines()
@@ -1682,9 +1691,7 @@ async fn the_configuration_is_begun_and_shown_with_its_origins() {
         "begun.toml",
         &begun.replace("#master_key_file = ", "master_key_file = \"master.key\" # "),
     );
-    let checked = Process::start(place.folder.path(), &[], &check, None)
-        .ended()
-        .await;
+    let checked = place.run_as_it_is(check).await;
     assert_eq!(checked.value()["ok"], true);
 }
 
@@ -1736,7 +1743,8 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
 async fn a_running_server_notices_what_the_command_line_did() {
     let (place, secret) = Place::furnished().await;
     let server = place.serve().await;
-    let create = "client create --id fresh --grant client_credentials --scope items:read --resource https://api.example/";
+    let create = "client create --id fresh --grant client_credentials --scope items:read
+        --resource https://api.example/";
     let fresh = text(&place.run(create).await.value(), "client_secret");
     let answer = server.credentials("fresh", &fresh).await;
     assert_eq!(answer.outcome(), "200", "{}", answer.text);

@@ -2,6 +2,7 @@
 
 mod audit;
 mod by_role;
+mod cli;
 mod client_auth;
 mod fuzz;
 mod introspect;

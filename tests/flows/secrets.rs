@@ -326,10 +326,7 @@ fn o01_a_configuration_prints_without_its_secrets() {
             vec![("VOUCHSAFE_KEYS__MASTER_KEY".to_owned(), master.to_owned())],
             vec![
                 given("issuer", "https://id.example"),
-                given(
-                    "database.url",
-                    "postgres://vouchsafe:hunter22@db.example/vouchsafe",
-                ),
+                given("database.url", "sqlite:/srv/hunter22/vouchsafe.db"),
             ],
         )
     };

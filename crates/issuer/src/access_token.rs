@@ -1,24 +1,44 @@
 //! Reading access tokens of ours, with the verifier that strangers use.
 
+use std::time::Duration;
+
 use vouchsafe_protocol::Timestamp;
 use vouchsafe_verifier::{
     ExpectedAudience, KeySource, RevocationIndex, UnverifiedToken, VerifiedToken, Verifier,
 };
 
-use crate::Issuer;
+use crate::config::SKEW;
+use crate::{Issuer, LONGEST_ACCESS_TTL};
 
 impl Issuer {
-    /// Checks an access token of ours for whatever audience.
+    /// Checks an access token of ours for whatever audience, to the second.
     pub(crate) fn verify_access(
         &self,
         token: &str,
         revoked: &RevocationIndex,
         now: Timestamp,
     ) -> Option<VerifiedToken> {
+        self.verify_access_within(Duration::ZERO, token, revoked, now)
+    }
+
+    /// Reads an access token of ours that somebody may accept, so that it can be ended: clocks may differ, and a
+    /// resource server bears some seconds.
+    pub(crate) fn verify_to_revoke(&self, token: &str, now: Timestamp) -> Option<VerifiedToken> {
+        let verified = self.verify_access_within(LONGEST_ACCESS_TTL, token, &RevocationIndex::new(), now)?;
+        (now <= verified.claims().exp.plus(SKEW)).then_some(verified)
+    }
+
+    fn verify_access_within(
+        &self,
+        leeway: Duration,
+        token: &str,
+        revoked: &RevocationIndex,
+        now: Timestamp,
+    ) -> Option<VerifiedToken> {
         let token = UnverifiedToken::parse(token).ok()?;
         let verifier = Verifier::new(self.config.issuer.as_str(), ExpectedAudience::AnyAudienceOfIssuer)
-            .with_leeway(std::time::Duration::ZERO)
-            .with_max_lifetime(crate::LONGEST_ACCESS_TTL);
+            .with_leeway(leeway)
+            .with_max_lifetime(LONGEST_ACCESS_TTL);
         let keys = RingKeys {
             ring: &self.keys.load(),
             now,

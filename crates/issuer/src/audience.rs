@@ -39,6 +39,7 @@ impl Issuer {
     /// The audience a client asks for: the named resource, else its only one, else the issuer.
     pub(crate) async fn target(&self, client: &Client, asked: Option<&ResourceUri>) -> Result<Target, Error> {
         let refused = |reason| Error::refused(ErrorCode::InvalidTarget, reason);
+        self.know_resources_of(client).await?;
         let target = match asked {
             Some(uri) if uri.as_str() == self.config.issuer.as_str() => Target::Issuer,
             Some(uri) => {
@@ -58,6 +59,19 @@ impl Issuer {
         } else {
             Err(refused(Reason::ResourceNotAllowed))
         }
+    }
+
+    /// A client may have been read before the resources made for it: what it names and is not known is looked up first.
+    pub(crate) async fn know_resources_of(&self, client: &Client) -> Result<(), Error> {
+        let catalog = self.catalog.load_full();
+        if client
+            .resources
+            .iter()
+            .all(|uri| catalog.resource(uri.as_str()).is_some())
+        {
+            return Ok(());
+        }
+        self.follow().await
     }
 
     /// The client's only resource, of those that still exist; else the issuer.

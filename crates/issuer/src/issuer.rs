@@ -37,6 +37,10 @@ pub struct Issuer {
     pub(crate) master: Arc<MasterKey>,
     pub(crate) keys: ArcSwap<KeyRing>,
     pub(crate) key_version: Mutex<i64>,
+    /// The latest `iat` minted here, in Unix seconds: a revocation covers it also after the clock stepped back.
+    pub(crate) newest_iat: AtomicI64,
+    /// When the keys in use were read, in Unix seconds.
+    pub(crate) keys_read: AtomicI64,
     /// When the keys ask for something again, in Unix seconds.
     pub(crate) keys_due: AtomicI64,
     pub(crate) catalog: ArcSwap<Catalog>,
@@ -74,6 +78,8 @@ impl Issuer {
             view: View::new(),
             keys: ArcSwap::from_pointee(ring),
             key_version: Mutex::new(0),
+            newest_iat: AtomicI64::new(0),
+            keys_read: AtomicI64::new(0),
             keys_due: AtomicI64::new(0),
             catalog: ArcSwap::from_pointee(Catalog::default()),
             config,

@@ -80,10 +80,11 @@ impl Issuer {
         }
     }
 
-    /// True when the clock asks something of the keys.
+    /// True when the clock asks something of the keys, or stepped back behind what was read of them.
     #[must_use]
     pub fn keys_are_due(&self) -> bool {
-        self.keys_due.load(Ordering::Acquire) <= self.now().as_unix()
+        let now = self.now().as_unix();
+        self.keys_due.load(Ordering::Acquire) <= now || now < self.keys_read.load(Ordering::Acquire)
     }
 
     /// Does what the clock asks of the keys: makes the next one, erases what retired. What it asks next, and

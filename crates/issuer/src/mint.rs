@@ -1,5 +1,6 @@
 //! Minting access tokens (RFC 9068 2): claims, lifetime, algorithm, signature.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vouchsafe_protocol::{
@@ -99,6 +100,7 @@ impl Issuer {
     pub(crate) async fn mint_access(&self, spec: &AccessSpec<'_>) -> Result<Minted, Error> {
         let subject = spec.person.map(|person| person.family.subject.as_str());
         let issued = self.issue_instant(spec, subject).await?;
+        self.newest_iat.fetch_max(issued.as_unix(), Ordering::AcqRel);
         let expires = self.access_end(spec, issued);
         let family = spec.person.map(|person| person.family);
         let claims = AccessTokenClaims {
@@ -123,7 +125,7 @@ impl Issuer {
         };
         let ring = self.keys.load();
         let signer = ring
-            .signer(self.algorithm_of(spec.client, spec.target), spec.now)
+            .signer(self.algorithm_of(spec.client, spec.target), self.now())
             .ok_or(Error::NoSigningKey)?;
         let token = signer.sign(TYP_ACCESS_TOKEN, &claims)?;
         Ok(Minted {

@@ -1,13 +1,15 @@
 //! Revocation (RFC 7009): an access token ends itself, a refresh token its family. Once this answered, the token is
 //! dead here at once and at every process of the issuer within a second.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use vouchsafe_jose::UnverifiedJws;
 use vouchsafe_protocol::{
     AccessTokenClaims, ErrorCode, FamilyId, Reason, RevocationKind, SecretString, TYP_ACCESS_TOKEN,
     TYP_REFRESH_TOKEN, Timestamp,
 };
 use vouchsafe_store::{NewRevocation, RevokeReason};
-use vouchsafe_verifier::RevocationIndex;
 
 use crate::audit::{Event, Remark, announce};
 use crate::config::SKEW;
@@ -33,7 +35,7 @@ impl Issuer {
 
     async fn revoke_access(&self, caller: &Authenticated, token: &str) -> Result<(), Error> {
         let now = self.now();
-        let Some(verified) = self.verify_access(token, &RevocationIndex::new(), now) else {
+        let Some(verified) = self.verify_to_revoke(token, now) else {
             return Ok(());
         };
         let claims = verified.claims();
@@ -108,11 +110,15 @@ impl Issuer {
 
     /// A log entry that lives until nothing it covers can.
     pub(crate) fn revocation(&self, kind: RevocationKind, key: &str, now: Timestamp) -> NewRevocation {
-        let expires = now.plus(LONGEST_ACCESS_TTL).plus(SKEW);
+        let newest = Timestamp::from_unix(self.newest_iat.load(Ordering::Acquire));
+        // More than the second that a token may be ahead means that the clock stepped back.
+        let ahead = now.plus(Duration::from_secs(1));
+        let not_before = if newest > ahead { newest } else { now };
+        let expires = not_before.plus(LONGEST_ACCESS_TTL).plus(SKEW);
         NewRevocation {
             kind,
             key: key.to_owned(),
-            not_before: now,
+            not_before,
             expires,
             at: now,
         }

@@ -77,7 +77,8 @@ impl Store {
                    WHEN sign_in_attempt.failures - $4 > 20 THEN $3 + $5 \
                    WHEN (1 << (sign_in_attempt.failures - $4)) > $5 THEN $3 + $5 \
                    ELSE $3 + (1 << (sign_in_attempt.failures - $4)) END \
-                   WHERE sign_in_attempt.next_attempt_at <= $3";
+                   WHERE sign_in_attempt.next_attempt_at <= $3 \
+                   OR sign_in_attempt.next_attempt_at > $3 + $5";
         let values = [
             name.into(),
             source.into(),

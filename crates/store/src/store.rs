@@ -37,8 +37,10 @@ impl Store {
     /// The revocation as of now: whoever waited for the write lock covers also what was issued meanwhile.
     pub(crate) fn stamped(&self, revocation: &NewRevocation) -> NewRevocation {
         let now = self.now();
+        let waited = now.since(revocation.at);
         NewRevocation {
-            not_before: revocation.not_before.max(now),
+            not_before: revocation.not_before.plus(waited).max(now),
+            expires: revocation.expires.plus(waited),
             at: now,
             ..revocation.clone()
         }

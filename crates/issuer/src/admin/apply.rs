@@ -166,6 +166,7 @@ impl Issuer {
             secret,
         };
         let Some(before) = before else {
+            self.check_new_client(&wanted.client_id, &draft)?;
             if mode.dry_run {
                 return Ok(applied("created", None));
             }

@@ -156,6 +156,12 @@ impl Issuer {
         Ok(CreatedClient { client, secret })
     }
 
+    /// Refuses a new client that breaks a rule of its own, whatever resources there are.
+    pub(super) fn check_new_client(&self, id: &ClientId, draft: &ClientDraft) -> Result<(), AdminError> {
+        let now = self.now();
+        self.check_client(&draft.over(blank(id.clone(), now), now))
+    }
+
     /// One client.
     ///
     /// # Errors

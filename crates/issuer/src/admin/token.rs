@@ -118,7 +118,7 @@ impl Issuer {
             self.revoke_session(&claims.sid, actor).await?;
             return Ok("refresh_token");
         }
-        let verified = self.verify_access(token.expose(), &RevocationIndex::new(), now);
+        let verified = self.verify_to_revoke(token.expose(), now);
         let verified = verified.ok_or_else(|| AdminError::not_found("live token", "of this issuer"))?;
         self.must_be_current().await?;
         if self.view.index().is_revoked(verified.claims(), verified.kid()) {

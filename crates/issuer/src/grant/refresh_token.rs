@@ -60,6 +60,7 @@ impl Issuer {
             }
         }
         let refused = Error::refused(ErrorCode::InvalidGrant, Reason::ResourceNotAllowed);
+        self.know_resources_of(client).await?;
         let target = self.granted_target(&self.catalog.load(), client, audience);
         match target {
             Some(target) if self.is_served(&target).await? => Ok(target),

@@ -190,8 +190,10 @@ impl Caller {
             .token(&self.client, request, &self.source.address)
             .await;
         granted.map(TokenAnswer::from).map_err(|error| {
+            // What was not even counted as a try is no failure of this address either.
+            let paused = matches!(error, vouchsafe_issuer::Error::Paused);
             let error = self.refused(error);
-            if let (Some(username), Reason::BadPassword) = (username, error.refusal().reason) {
+            if let (Some(username), Reason::BadPassword, false) = (username, error.refusal().reason, paused) {
                 state
                     .limits
                     .wrong_password(&self.source, confidential, username, now);

@@ -9,7 +9,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use vouchsafe_issuer::Error;
-use vouchsafe_protocol::{ErrorCode, Refusal};
+use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
 
 use crate::http::answer::{refusal_error, refusal_response};
 
@@ -96,7 +96,7 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let refusal = error.refusal();
         let status = status_of(refusal.code);
-        if status.is_server_error() {
+        if status.is_server_error() && refusal.reason != Reason::Busy {
             tracing::error!(
                 event = "request_failed",
                 reason = refusal.reason.as_str(),

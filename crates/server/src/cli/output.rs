@@ -91,8 +91,15 @@ impl<'a> Output<'a> {
     /// Tells why a command line was not understood, in the words of its parser.
     pub(super) fn usage_error(&mut self, text: &str) {
         let _ = if self.json_errors {
-            let first = text.lines().next().unwrap_or_default();
-            let told = json!({ "error": first.strip_prefix("error: ").unwrap_or(first) });
+            let lines = text
+                .lines()
+                .map(str::trim)
+                .take_while(|line| !line.starts_with("Usage"));
+            let reason = lines
+                .filter(|line| !line.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ");
+            let told = json!({ "error": reason.strip_prefix("error: ").unwrap_or(&reason) });
             writeln!(self.err, "{told}")
         } else {
             self.err.write_all(text.as_bytes())

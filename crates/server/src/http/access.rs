@@ -60,7 +60,8 @@ impl AccessLog {
     fn due(&self, status: u16, now: Duration) -> Due {
         Due {
             left_out: self.refusals.turn(now),
-            line: !(400..500).contains(&status) || self.refusals.lets_through(),
+            // A flood is told by its count, whether it is refused (4xx) or turned away for want of room (503).
+            line: !matches!(status, 400..500 | 503) || self.refusals.lets_through(),
         }
     }
 }

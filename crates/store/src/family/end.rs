@@ -1,7 +1,7 @@
 //! The end of families: row and log entry in one transaction, so that a refresh either came before or fails.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use vouchsafe_protocol::{ClientId, FamilyId, Kid, RevocationKind, Subject};
+use vouchsafe_protocol::{ClientId, FamilyId, Kid, RevocationKind, Subject, Timestamp};
 
 use super::model::RevokeReason;
 use crate::log::append_revocation;
@@ -38,7 +38,9 @@ pub(crate) async fn end_of_subject(
     revocation: &NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    end_where(db, "subject", subject.as_str(), revocation, reason).await
+    // Every family is named: a person has few, and a clock that stepped back spares none of their tokens.
+    let since = Timestamp::from_unix(0);
+    end_where(db, ("subject", subject.as_str()), since, revocation, reason).await
 }
 
 /// Ends every family of a client and every access token issued to it up to now, inside the caller's transaction.
@@ -48,7 +50,15 @@ pub(crate) async fn end_of_client(
     revocation: &NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    end_where(db, "client_id", client_id.as_str(), revocation, reason).await
+    // A family born in this second, after another revocation, has tokens that carry the next one: it is named itself.
+    end_where(
+        db,
+        ("client_id", client_id.as_str()),
+        revocation.at,
+        revocation,
+        reason,
+    )
+    .await
 }
 
 /// Ends every family whose live token was made with this MAC key, inside the caller's transaction. Each is named in the
@@ -95,16 +105,15 @@ async fn append_each(
 
 async fn end_where(
     db: &impl ConnectionTrait,
-    column: &'static str,
-    value: &str,
+    (column, value): (&'static str, &str),
+    named_since: Timestamp,
     revocation: &NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    // A family born in this second, after another revocation, has tokens that carry the next one: it is named itself.
     let sql = format!(
         "SELECT id FROM refresh_family WHERE {column} = $1 AND revoked_at IS NULL AND created_at >= $2"
     );
-    let young: Vec<Id> = all(db, &sql, [value.into(), revocation.at.as_unix().into()]).await?;
+    let named: Vec<Id> = all(db, &sql, [value.into(), named_since.as_unix().into()]).await?;
     let sql = format!(
         "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE {column} = $1 AND revoked_at IS NULL"
     );
@@ -115,7 +124,7 @@ async fn end_where(
     ];
     let ended = execute(db, &sql, values).await?;
     append_revocation(db, revocation).await?;
-    append_each(db, &young, revocation).await?;
+    append_each(db, &named, revocation).await?;
     Ok(ended)
 }
 

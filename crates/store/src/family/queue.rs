@@ -121,17 +121,18 @@ impl Writer {
 
     /// Commits, and remembers how long that kept the callers waiting.
     async fn commit_timed(&self, batch: &[Waiting]) -> Result<Vec<RotateOutcome>, StoreError> {
-        let begun = self.clock.monotonic();
+        let (begun, begun_at) = (self.clock.monotonic(), self.clock.now());
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = begun.saturating_sub(last.ended) <= STALL_COUNTS;
         let outcome = self
             .commit(batch, if recent { last.took } else { Duration::ZERO })
             .await;
         let ended = self.clock.monotonic();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Batch {
-            ended,
-            took: ended.saturating_sub(begun),
-        };
+        let took = ended.saturating_sub(begun).max(self.clock.now().since(begun_at));
+        // The longest stall counts until its retries have come.
+        if took >= last.took || !recent {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Batch { ended, took };
+        }
         outcome
     }
 

@@ -604,3 +604,44 @@ async fn an_operator_ends_a_token_without_being_its_client() {
         [(RevocationKind::Jti, jti), (RevocationKind::Session, sid)]
     );
 }
+
+#[tokio::test]
+async fn f18_r04_a_token_that_is_ahead_of_the_clock_is_ended_all_the_same() {
+    let app = TestApp::start().await;
+    let web = app.client("web", "openid").await;
+    let ahead = web.credentials().await;
+    app.clock.step_back(Duration::from_secs(30));
+    assert_eq!(web.revoke(ahead.str("access_token")).await.outcome(), "200");
+    app.advance(Duration::from_secs(30)).await;
+    assert!(!web.is_active(ahead.str("access_token")).await);
+}
+
+#[tokio::test]
+async fn f18_r6_a_mass_revocation_covers_what_was_minted_before_the_clock_stepped_back() {
+    for whole_client in [false, true] {
+        let app = TestApp::start().await;
+        let web = app.client("web", "openid").await;
+        app.user("alice", &[]).await;
+        let first = web.sign_in("alice").await;
+        app.advance(Duration::from_secs(3600)).await;
+        let ahead = web.refresh(first.str("refresh_token")).await;
+        let machine = web.credentials().await;
+        app.clock.step_back(Duration::from_secs(60));
+        let operator = TestApp::operator();
+        if whole_client {
+            let id = client_id("web");
+            app.inside()
+                .revoke_sessions_of_client(&id, &operator)
+                .await
+                .unwrap();
+        } else {
+            app.inside()
+                .set_user_locked("alice", true, &operator)
+                .await
+                .unwrap();
+        }
+        app.advance(Duration::from_secs(62)).await;
+        assert!(!web.is_active(ahead.str("access_token")).await, "{whole_client}");
+        assert_eq!(web.is_active(machine.str("access_token")).await, !whole_client);
+    }
+}

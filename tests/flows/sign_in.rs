@@ -676,3 +676,16 @@ async fn t62_the_password_grant_is_off_unless_it_was_registered() {
         }
     }
 }
+
+#[tokio::test]
+async fn f18_l05_a_clock_that_ran_ahead_locks_nobody_out() {
+    let app = TestApp::start().await;
+    let web = app.client("web", "openid").await;
+    app.user("alice", &[]).await;
+    app.clock.advance(MINUTE * 60);
+    for _ in 0..12 {
+        assert_eq!(sign_in(&web, "alice", WRONG).await.outcome(), REFUSED);
+    }
+    app.clock.step_back(MINUTE * 60);
+    assert_eq!(web.sign_in("alice").await.outcome(), "200");
+}

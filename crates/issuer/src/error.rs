@@ -35,9 +35,6 @@ pub enum Error {
     /// Too many passwords wait to be hashed.
     #[error("too many passwords wait to be hashed")]
     Busy,
-    /// This source must pause before it tries this name again; reads like a wrong password.
-    #[error("sign-in is paused")]
-    Paused,
     /// Something that cannot happen.
     #[error("internal: {0}")]
     Internal(&'static str),
@@ -71,7 +68,6 @@ impl Error {
         let unavailable = |reason| Refusal::new(ErrorCode::TemporarilyUnavailable, reason);
         match self {
             Self::Refused(refusal) => *refusal,
-            Self::Paused => Refusal::new(ErrorCode::InvalidGrant, Reason::BadPassword),
             Self::Store(StoreError::Busy) | Self::Busy | Self::TooSoon => unavailable(Reason::Busy),
             Self::Store(StoreError::Corrupt { .. })
             | Self::Keys(_)

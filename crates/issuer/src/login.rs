@@ -118,7 +118,7 @@ impl Issuer {
             }
             _ => {
                 tracing::info!(event = "sign_in_failed", counted);
-                Err(if counted { refused } else { Error::Paused })
+                Err(refused)
             }
         }
     }

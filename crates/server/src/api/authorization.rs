@@ -190,10 +190,8 @@ impl Caller {
             .token(&self.client, request, &self.source.address)
             .await;
         granted.map(TokenAnswer::from).map_err(|error| {
-            // What was not even counted as a try is no failure of this address either.
-            let paused = matches!(error, vouchsafe_issuer::Error::Paused);
             let error = self.refused(error);
-            if let (Some(username), Reason::BadPassword, false) = (username, error.refusal().reason, paused) {
+            if let (Some(username), Reason::BadPassword) = (username, error.refusal().reason) {
                 state
                     .limits
                     .wrong_password(&self.source, confidential, username, now);

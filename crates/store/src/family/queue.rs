@@ -1,7 +1,7 @@
 //! The queue of rotations: what is waiting commits together, each caller learning its own outcome.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -32,7 +32,7 @@ impl RotationQueue {
             db,
             clock,
             receiver: Mutex::new(receiver),
-            last: std::sync::Mutex::new(Batch::default()),
+            stall: std::sync::Mutex::new(Stall::default()),
         });
         tokio::spawn(async move {
             while tokio::spawn(Arc::clone(&writer).write_all()).await.is_err() {
@@ -69,14 +69,35 @@ struct Writer {
     db: Database,
     clock: Arc<dyn Clock>,
     receiver: Mutex<mpsc::Receiver<Waiting>>,
-    last: std::sync::Mutex<Batch>,
+    stall: std::sync::Mutex<Stall>,
 }
 
-/// When the last batch ended, on the monotonic clock, and how long it took.
+/// The longest stall of late: when it ended, on the monotonic clock, and how long it kept the callers waiting.
 #[derive(Clone, Copy, Default)]
-struct Batch {
+struct Stall {
     ended: Duration,
     took: Duration,
+}
+
+impl Stall {
+    /// How much longer a replaced token may be retried in a batch that begins now.
+    fn slack(self, begun: Duration) -> Duration {
+        if begun.saturating_sub(self.ended) <= STALL_COUNTS {
+            self.took
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// The stall to remember after a batch; a longer one is kept until its retries have come.
+    fn after(self, ended: Duration, took: Duration) -> Self {
+        let over = ended.saturating_sub(self.ended) > STALL_COUNTS;
+        if took >= self.took || over {
+            Self { ended, took }
+        } else {
+            self
+        }
+    }
 }
 
 impl Writer {
@@ -119,20 +140,20 @@ impl Writer {
         }
     }
 
+    fn stall(&self) -> MutexGuard<'_, Stall> {
+        self.stall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Commits, and remembers how long that kept the callers waiting.
     async fn commit_timed(&self, batch: &[Waiting]) -> Result<Vec<RotateOutcome>, StoreError> {
         let (begun, begun_at) = (self.clock.monotonic(), self.clock.now());
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = begun.saturating_sub(last.ended) <= STALL_COUNTS;
-        let outcome = self
-            .commit(batch, if recent { last.took } else { Duration::ZERO })
-            .await;
+        let slack = self.stall().slack(begun);
+        let outcome = self.commit(batch, slack).await;
         let ended = self.clock.monotonic();
         let took = ended.saturating_sub(begun).max(self.clock.now().since(begun_at));
-        // The longest stall counts until its retries have come.
-        if took >= last.took || !recent {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Batch { ended, took };
-        }
+        let mut stall = self.stall();
+        *stall = stall.after(ended, took);
+        drop(stall);
         outcome
     }
 
@@ -160,4 +181,30 @@ fn split(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
         .partition(|waiting| families.insert(waiting.job.sid.clone()));
     batch.sort_by(|a, b| a.job.sid.cmp(&b.job.sid));
     (batch, later)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r8_the_longest_stall_counts_until_its_retries_have_come() {
+        let seconds = Duration::from_secs;
+        let none = Stall::default();
+        assert_eq!(none.slack(seconds(5)), Duration::ZERO);
+        let long = none.after(seconds(140), seconds(40));
+        // Short batches that come after it, such as those of its own retries, do not make it forgotten.
+        let after = long
+            .after(seconds(141), seconds(0))
+            .after(seconds(150), seconds(1));
+        assert_eq!(after.slack(seconds(151)), seconds(40));
+        assert_eq!(after.slack(seconds(200)), seconds(40));
+        assert_eq!(after.slack(seconds(201)), Duration::ZERO);
+        let later = after.after(seconds(201), seconds(1));
+        assert_eq!(later.slack(seconds(202)), seconds(1));
+        assert_eq!(
+            after.after(seconds(160), seconds(50)).slack(seconds(215)),
+            seconds(50)
+        );
+    }
 }

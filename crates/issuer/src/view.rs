@@ -153,7 +153,8 @@ impl Issuer {
         let complete = changes
             .first()
             .is_some_and(|first| first.n == followed.change + 1)
-            && changes.last().is_some_and(|last| last.n >= head);
+            && changes.last().is_some_and(|last| last.n >= head)
+            && changes.iter().all(|change| change.kind.is_some());
         // The number moves first: a reading that began before it is not cached.
         self.view.changes.store(head, Ordering::Release);
         let forgotten = if complete {
@@ -168,16 +169,19 @@ impl Issuer {
     }
 
     async fn forget(&self, changes: &[ChangeEntry]) -> Result<(), Error> {
-        for change in changes.iter().filter(|change| change.kind == ChangeKind::Client) {
+        for change in changes
+            .iter()
+            .filter(|change| change.kind == Some(ChangeKind::Client))
+        {
             self.clients.forget(&change.key);
         }
         if changes
             .iter()
-            .any(|change| matches!(change.kind, ChangeKind::Resource | ChangeKind::Role))
+            .any(|change| matches!(change.kind, Some(ChangeKind::Resource | ChangeKind::Role)))
         {
             self.reload_catalog().await?;
         }
-        if changes.iter().any(|change| change.kind == ChangeKind::Keys) {
+        if changes.iter().any(|change| change.kind == Some(ChangeKind::Keys)) {
             self.reload_keys().await?;
         }
         Ok(())

@@ -170,9 +170,17 @@ async fn check_schema(database: &Database) -> Result<(), StartError> {
     }
 }
 
-fn issuer_config(config: &Config) -> Result<IssuerConfig, StartError> {
+/// Checks the lifetimes of keys, tokens and caches against each other (K6).
+///
+/// # Errors
+/// [`StartError::Policy`] with the first rule that is broken, and both values.
+pub fn check_lifetimes(config: &Config) -> Result<(), StartError> {
+    key_policy(config).map(drop)
+}
+
+fn key_policy(config: &Config) -> Result<KeyPolicy, StartError> {
     let defaults = KeyPolicy::default();
-    let key_policy = KeyPolicy {
+    let policy = KeyPolicy {
         algorithms: config.keys.algorithms.clone(),
         rotate_every: config.keys.rotate_every,
         publish_ahead: config.keys.publish_ahead,
@@ -185,9 +193,14 @@ fn issuer_config(config: &Config) -> Result<IssuerConfig, StartError> {
         max_access_ttl: config.tokens.max_access_ttl,
         ..defaults
     };
-    key_policy
+    policy
         .check()
         .map_err(|error| StartError::Policy(error.to_string()))?;
+    Ok(policy)
+}
+
+fn issuer_config(config: &Config) -> Result<IssuerConfig, StartError> {
+    let key_policy = key_policy(config)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(IssuerConfig {
         issuer: config.issuer.clone(),

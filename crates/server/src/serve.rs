@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::app::{App, StartError};
+use crate::app::{App, StartError, check_lifetimes};
 use crate::config::Config;
 use crate::http::accept;
 use crate::machine::real_machine;
@@ -38,6 +38,7 @@ impl Listeners {
 /// # Errors
 /// [`StartError`].
 pub async fn run(config: Config) -> Result<(), StartError> {
+    check_lifetimes(&config)?;
     let listeners = Listeners::bind(config.server.listen, config.server.management_listen).await?;
     let app = App::open(config, real_machine()).await?;
     tracing::info!(

@@ -67,8 +67,8 @@ impl std::str::FromStr for ChangeKind {
 pub struct ChangeEntry {
     /// Its number.
     pub n: i64,
-    /// What changed.
-    pub kind: ChangeKind,
+    /// What changed; none for a kind that only a later release knows.
+    pub kind: Option<ChangeKind>,
     /// Which one.
     pub key: String,
 }
@@ -245,20 +245,14 @@ impl Store {
         }
         let sql = "SELECT n, kind, key FROM change_log WHERE n > $1 ORDER BY n LIMIT $2";
         let rows: Vec<Row> = all(self.db.reader(), sql, [after.into(), i64::from(limit).into()]).await?;
-        rows.into_iter()
-            .map(|row| {
-                let cell = Cell {
-                    table: "change_log",
-                    column: "kind",
-                    id: &row.n.to_string(),
-                };
-                Ok(ChangeEntry {
-                    n: row.n,
-                    kind: cell.parse(&row.kind)?,
-                    key: row.key,
-                })
+        Ok(rows
+            .into_iter()
+            .map(|row| ChangeEntry {
+                n: row.n,
+                kind: row.kind.parse().ok(),
+                key: row.key,
             })
-            .collect()
+            .collect())
     }
 
     /// Ends one access token by its `jti`: log entry and audit row together.

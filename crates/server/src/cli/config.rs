@@ -28,6 +28,7 @@ pub(super) fn run(verb: &Verb, globals: &Globals, out: &mut Output<'_>) -> Resul
 
 fn check(globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
     let config = globals.config()?;
+    crate::app::check_lifetimes(&config)?;
     let told = json!({ "ok": true, "issuer": config.issuer.as_str() });
     out.show(&told, |_| {
         format!("the configuration of {} is good\n", config.issuer)

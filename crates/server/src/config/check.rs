@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use vouchsafe_issuer::LONGEST_ACCESS_TTL;
 use vouchsafe_keys::{MasterKey, MasterKeyError};
 use vouchsafe_protocol::{IssuerUrl, SecretString, SigningAlgorithm};
 
@@ -59,6 +60,13 @@ impl Reader<'_> {
         let database = self.database();
         let algorithms = self.algorithms();
         let max_access_ttl = self.lifetime("tokens.max_access_ttl");
+        // A revocation is remembered for as long as any access token may live.
+        if max_access_ttl.is_some_and(|ttl| ttl > LONGEST_ACCESS_TTL) {
+            self.problem(
+                "tokens.max_access_ttl",
+                format!("want {} or less", show(LONGEST_ACCESS_TTL)),
+            );
+        }
         let keys = self.keys(algorithms.as_deref(), max_access_ttl);
         let tokens = self.tokens(algorithms.as_deref(), max_access_ttl);
         let allow_private = self.choice("outbound.allow_private", &[("true", true), ("false", false)]);

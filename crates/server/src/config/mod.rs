@@ -190,6 +190,10 @@ mod tests {
                 "tokens.access_ttl: must not be longer than tokens.max_access_ttl (1h)",
             ),
             (
+                "tokens.max_access_ttl = \"25h\"",
+                "tokens.max_access_ttl: want 1d or less",
+            ),
+            (
                 "tokens.refresh_idle_ttl = \"91d\"",
                 "tokens.refresh_idle_ttl: must not be longer",
             ),

@@ -722,3 +722,26 @@ async fn rewrapping_does_not_stop_a_server_that_runs() {
     assert_eq!(web.revoke(&token).await.status, 200);
     assert_eq!(web.introspect(&token).await.json["active"], false);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k12_operators_who_meet_each_other_or_the_clock_both_get_done() {
+    let app = TestApp::start().await;
+    let second = replica(&app).await;
+    let operator = TestApp::operator();
+    for _ in 0..8 {
+        app.clock.advance(DAY * 30);
+        let now = Urgency::Now { force: true };
+        let (here, there) = (app.inside(), second.inside());
+        let lines = here.signing_lines();
+        let (one, other, tick) = tokio::join!(
+            here.rotate_keys(&lines, now, &operator),
+            there.rotate_keys(&lines, now, &operator),
+            there.advance_keys(),
+        );
+        assert!(
+            one.is_ok() && other.is_ok() && tick.is_ok(),
+            "{one:?} {other:?} {tick:?}"
+        );
+        here.follow().await.unwrap();
+    }
+}

@@ -11,7 +11,7 @@ use crate::audit::{Event, Remark, announce};
 use crate::{Actor, Error, Issuer, key_rows};
 
 /// Another replica may win a few times; more often means that something is wrong.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 
 /// What is committed together with steps of a plan.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use vouchsafe_store::KeyChange;
 
 use super::AdminError;
 use crate::audit::{Event, Remark};
-use crate::key_ring::WithSteps;
+use crate::key_ring::{TRIES, WithSteps};
 use crate::{Actor, Error, Issuer};
 
 /// One key as an operator sees it.
@@ -78,6 +78,21 @@ impl Issuer {
         urgency: Urgency,
         actor: &Actor,
     ) -> Result<usize, AdminError> {
+        for _ in 1..TRIES {
+            match self.try_rotate_keys(lines, urgency, actor).await {
+                Err(AdminError::Changed { .. }) => {}
+                done => return done,
+            }
+        }
+        self.try_rotate_keys(lines, urgency, actor).await
+    }
+
+    async fn try_rotate_keys(
+        &self,
+        lines: &[(KeyAlgorithm, Purpose)],
+        urgency: Urgency,
+        actor: &Actor,
+    ) -> Result<usize, AdminError> {
         let now = self.now();
         let policy = &self.config.key_policy;
         let (records, version) = self.read_keys().await?;
@@ -122,6 +137,16 @@ impl Issuer {
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Refused`], [`AdminError::Failed`].
     pub async fn revoke_key(&self, kid: &Kid, actor: &Actor) -> Result<u64, AdminError> {
+        for _ in 1..TRIES {
+            match self.try_revoke_key(kid, actor).await {
+                Err(AdminError::Changed { .. }) => {}
+                done => return done,
+            }
+        }
+        self.try_revoke_key(kid, actor).await
+    }
+
+    async fn try_revoke_key(&self, kid: &Kid, actor: &Actor) -> Result<u64, AdminError> {
         let now = self.now();
         let (records, version) = self.read_keys().await?;
         let steps =
@@ -155,6 +180,16 @@ impl Issuer {
     /// # Errors
     /// [`AdminError::Refused`] when the keys changed meanwhile; [`AdminError::Failed`].
     pub async fn rewrap_keys(&self, new: &MasterKey, actor: &Actor) -> Result<usize, AdminError> {
+        for _ in 1..TRIES {
+            match self.try_rewrap_keys(new, actor).await {
+                Err(AdminError::Changed { .. }) => {}
+                done => return done,
+            }
+        }
+        self.try_rewrap_keys(new, actor).await
+    }
+
+    async fn try_rewrap_keys(&self, new: &MasterKey, actor: &Actor) -> Result<usize, AdminError> {
         let (records, version) = self.read_keys().await?;
         let mut changes = Vec::new();
         for record in records.iter().filter(|record| record.sealed.is_some()) {

@@ -34,6 +34,12 @@ pub enum AdminError {
     /// The state of things forbids it.
     #[error("{0}")]
     Refused(String),
+    /// Somebody else changed it at the same time.
+    #[error("the {what} changed meanwhile; try again")]
+    Changed {
+        /// What it is.
+        what: &'static str,
+    },
     /// It failed.
     #[error(transparent)]
     Failed(Error),
@@ -43,9 +49,7 @@ impl From<Error> for AdminError {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(StoreError::Exists { what }) => Self::Refused(format!("this {what} exists already")),
-            Error::Store(StoreError::Stale { what }) => {
-                Self::Refused(format!("the {what} changed meanwhile; try again"))
-            }
+            Error::Store(StoreError::Stale { what }) => Self::Changed { what },
             error => Self::Failed(error),
         }
     }

@@ -122,7 +122,7 @@ impl From<AdminError> for Failure {
         let status = match &error {
             AdminError::NotFound { .. } => Status::NotFound,
             AdminError::Invalid(_) => Status::Usage,
-            AdminError::Refused(_) => Status::Refused,
+            AdminError::Refused(_) | AdminError::Changed { .. } => Status::Refused,
             AdminError::Failed(error) => of_issuer(error),
         };
         Self::new(status, chain(&error))

@@ -295,7 +295,8 @@ pub(crate) fn plan_line(records: &[KeyRecord], line: Line, policy: &KeyPolicy, n
         }
         last = Link::of(successor);
     }
-    if rest.is_empty() {
+    // A last one whose end is set already has lost its successor.
+    if rest.is_empty() || last.deactivates_at.is_some() {
         steps.extend(successor_of(&last, line, policy, now));
     }
     steps

@@ -20,8 +20,8 @@ pub enum Urgency {
     },
 }
 
-/// The steps that make the line's next key sign sooner; none when it is planned as soon already.
-/// [`plan`](crate::plan()) makes the key after it once the switch has happened.
+/// The steps that make the line's next key sign sooner, and publish the key after it; none when it is planned as
+/// soon already.
 ///
 /// # Errors
 /// [`RotateRefused::NotConfigured`] when the policy has no such line, and
@@ -65,16 +65,23 @@ pub fn plan_rotation(
 
     Ok(match next {
         None => line.succeed(&current.kid, now, at),
-        Some(next) if at < next.activates_at => vec![
-            Step::SetActivation {
-                kid: next.kid.clone(),
-                at,
-            },
-            Step::SetDeactivation {
-                kid: current.kid.clone(),
-                at,
-            },
-        ],
+        Some(next) if at < next.activates_at => {
+            let mut steps = vec![
+                Step::SetActivation {
+                    kid: next.kid.clone(),
+                    at,
+                },
+                Step::SetDeactivation {
+                    kid: current.kid.clone(),
+                    at,
+                },
+            ];
+            // The key after it is published in the same commit, so that there is a next one at every moment.
+            if live.next.len() == 1 {
+                steps.extend(line.succeed(&next.kid, now, at.plus(policy.rotate_every)));
+            }
+            steps
+        }
         Some(_) => Vec::new(),
     })
 }
@@ -163,7 +170,8 @@ mod tests {
         plan_rotation(&pair(), ES256, Purpose::Signing, &policy, at(now), urgency)
     }
 
-    fn switch(seconds: i64) -> Vec<Step> {
+    /// The switch of a rotation asked for at `now`, and the key after the next.
+    fn switch(now: i64, seconds: i64) -> Vec<Step> {
         vec![
             Step::SetActivation {
                 kid: kid("new"),
@@ -173,15 +181,26 @@ mod tests {
                 kid: kid("old"),
                 at: at(seconds),
             },
+            Step::Generate {
+                algorithm: ES256,
+                purpose: Purpose::Signing,
+                published_at: at(now),
+                activates_at: at(seconds + 30 * DAY),
+                deactivates_at: None,
+            },
+            Step::SetDeactivation {
+                kid: kid("new"),
+                at: at(seconds + 30 * DAY),
+            },
         ]
     }
 
     #[test]
     fn k1_a_planned_rotation_waits_for_the_margin() {
         let cases = [
-            (2000, switch(1000 + DAY)),
-            (1000 + DAY - 4, switch(1001 + DAY)),
-            (5 * DAY, switch(5 * DAY + 5)),
+            (2000, switch(2000, 1000 + DAY)),
+            (1000 + DAY - 4, switch(1000 + DAY - 4, 1001 + DAY)),
+            (5 * DAY, switch(5 * DAY, 5 * DAY + 5)),
             (30 * DAY - 5, Vec::new()),
         ];
         for (now, steps) in cases {
@@ -194,8 +213,8 @@ mod tests {
         let now = Urgency::Now { force: false };
         let until = at(1900);
         assert_eq!(rotate(1899, now), Err(RotateRefused::StillCached { until }));
-        assert_eq!(rotate(1900, now), Ok(switch(1905)));
-        assert_eq!(rotate(1001, Urgency::Now { force: true }), Ok(switch(1006)));
+        assert_eq!(rotate(1900, now), Ok(switch(1900, 1905)));
+        assert_eq!(rotate(1001, Urgency::Now { force: true }), Ok(switch(1001, 1006)));
     }
 
     #[test]

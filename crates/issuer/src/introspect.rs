@@ -107,7 +107,7 @@ impl Issuer {
         Ok(Introspection::Active(Box::new(ActiveToken::Refresh {
             claims,
             subject: family.subject.to_string(),
-            expires: family.idle_expires_at.min(family.absolute_expires_at),
+            expires: family.ends_at(),
         })))
     }
 }
@@ -116,8 +116,6 @@ impl Issuer {
 fn is_live(family: &Family, claims: &RefreshTokenClaims, now: Timestamp) -> bool {
     family.client_id == claims.client_id
         && family.ended.is_none()
-        && family.seq == claims.seq
-        && family.current_jti == claims.jti
-        && now < family.idle_expires_at
-        && now < family.absolute_expires_at
+        && family.is_head(claims.seq, &claims.jti)
+        && !family.is_over(now)
 }

@@ -92,7 +92,7 @@ impl Issuer {
             return Ok(None);
         }
         let token = self.seal_refresh_token(family)?;
-        let expires_in = family.idle_expires_at.min(family.absolute_expires_at).since(now);
+        let expires_in = family.ends_at().since(now);
         Ok(Some(RefreshGrant { token, expires_in }))
     }
 

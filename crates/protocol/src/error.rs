@@ -1,4 +1,4 @@
-//! The closed set of what a refusal says to the client and, apart from that, to the operator.
+//! The closed set of what a refusal says: the code of the RFC, a bland sentence, and a stable reason.
 
 use crate::wire::wire_names;
 
@@ -171,14 +171,14 @@ impl std::fmt::Display for Reason {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[error("{code}: {reason}")]
 pub struct Refusal {
-    /// What the client is told.
+    /// The code of the RFC.
     pub code: ErrorCode,
-    /// What the operator is told.
+    /// The stable word that a program may act on.
     pub reason: Reason,
 }
 
 impl Refusal {
-    /// A refusal with `code` for the client and `reason` for the operator.
+    /// A refusal with this code and reason.
     pub const fn new(code: ErrorCode, reason: Reason) -> Self {
         Self { code, reason }
     }

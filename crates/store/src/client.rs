@@ -236,7 +236,7 @@ impl Store {
     /// revocation that ends its families and tokens.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Stale`] when it was changed since it was read;
+    /// [`StoreError::Stale`] when it was changed or removed since it was read;
     /// [`StoreError::Unavailable`].
     pub async fn update_client(
         &self,

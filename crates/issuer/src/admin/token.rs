@@ -56,11 +56,13 @@ impl Issuer {
             None => "its family is gone".to_owned(),
             Some(family) => match family.ended {
                 Some(ended) => format!("ended: {}", ended.reason.as_str()),
-                None if now >= family.idle_expires_at || now >= family.absolute_expires_at => {
-                    "expired".to_owned()
+                None if family.is_over(now) => "expired".to_owned(),
+                None if family.is_head(claims.seq, &claims.jti) => "live".to_owned(),
+                None if claims.seq < family.seq => {
+                    format!("replaced: the live token is number {}", family.seq)
                 }
-                None if family.seq == claims.seq => "live".to_owned(),
-                None => format!("replaced: the live token is number {}", family.seq),
+                // The store never made it: it lost a line.
+                None => "ahead of the store".to_owned(),
             },
         };
         let claims = serde_json::to_value(&claims).unwrap_or(Value::Null);

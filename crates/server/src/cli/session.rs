@@ -182,7 +182,7 @@ fn view(session: &FamilySummary, now: Timestamp) -> SessionView<'_> {
 }
 
 fn expires_at(family: &Family) -> Timestamp {
-    family.idle_expires_at.min(family.absolute_expires_at)
+    family.ends_at()
 }
 
 fn state(family: &Family, now: Timestamp) -> &'static str {

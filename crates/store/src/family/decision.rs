@@ -48,7 +48,7 @@ pub fn decide(family: &Family, presented: Presented<'_>, now: Timestamp, window:
     if let Some(ended) = family.ended {
         return Decision::Ended(ended.reason);
     }
-    if now >= family.absolute_expires_at || now >= family.idle_expires_at {
+    if family.is_over(now) {
         return Decision::Expired;
     }
     let inside = |replaced_at: Timestamp| now.since(replaced_at) <= window;

@@ -4,6 +4,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{ClientId, FamilyId, Kid, RevocationKind, Subject, Timestamp};
 
 use super::model::RevokeReason;
+use crate::backend::Write;
 use crate::log::append_revocation;
 use crate::sql::{all, execute};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
@@ -128,6 +129,12 @@ async fn end_where(
     Ok(ended)
 }
 
+/// Ends a transaction that ended families: audit row, commit.
+async fn conclude_end(write: Write, audit: &AuditEntry) -> Result<(), StoreError> {
+    crate::audit::write(&*write, audit).await?;
+    write.commit().await
+}
+
 impl Store {
     /// Ends every family of a person and every access token issued to them up to now; says how many families.
     ///
@@ -147,8 +154,7 @@ impl Store {
             RevokeReason::Operator,
         )
         .await?;
-        crate::audit::write(&*write, audit).await?;
-        write.commit().await?;
+        conclude_end(write, audit).await?;
         Ok(ended)
     }
 
@@ -170,8 +176,7 @@ impl Store {
             RevokeReason::Operator,
         )
         .await?;
-        crate::audit::write(&*write, audit).await?;
-        write.commit().await?;
+        conclude_end(write, audit).await?;
         Ok(ended)
     }
 

@@ -125,6 +125,26 @@ pub struct Family {
     pub ended: Option<Ended>,
 }
 
+impl Family {
+    /// When it ends unless it is used: the earlier of its idle and its absolute end.
+    #[must_use]
+    pub fn ends_at(&self) -> Timestamp {
+        self.idle_expires_at.min(self.absolute_expires_at)
+    }
+
+    /// True when it is past its end, ended by somebody or not.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.ends_at()
+    }
+
+    /// True for the number and id of its live token.
+    #[must_use]
+    pub fn is_head(&self, seq: i64, jti: &Jti) -> bool {
+        self.seq == seq && self.current_jti == *jti
+    }
+}
+
 /// A family to be born.
 #[derive(Clone, Debug)]
 pub struct NewFamily {

@@ -2,7 +2,9 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{big, big_null, bytes_null, key, text, text_null};
+use crate::columns::{
+    NewTable, Text, big, big_null, bytes_null, index, key, number_key, table, text, text_null,
+};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -14,8 +16,9 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let text = Text::of(manager).await?;
         for table in tables() {
-            manager.create_table(table).await?;
+            manager.create_table(table.statement(text)).await?;
         }
         for index in indexes() {
             manager.create_index(index).await?;
@@ -35,14 +38,14 @@ impl MigrationTrait for Migration {
     }
 }
 
-fn tables() -> Vec<TableCreateStatement> {
+fn tables() -> Vec<NewTable> {
     let mut tables = machine_tables();
     tables.extend(people_tables());
     tables.extend(token_tables());
     tables
 }
 
-fn machine_tables() -> Vec<TableCreateStatement> {
+fn machine_tables() -> Vec<NewTable> {
     vec![
         table(
             "issuer_key",
@@ -109,7 +112,7 @@ fn machine_tables() -> Vec<TableCreateStatement> {
     ]
 }
 
-fn people_tables() -> Vec<TableCreateStatement> {
+fn people_tables() -> Vec<NewTable> {
     vec![
         table(
             "role",
@@ -134,25 +137,22 @@ fn people_tables() -> Vec<TableCreateStatement> {
                 big("updated_at"),
             ],
         ),
-        Table::create()
-            .table("sign_in_attempt")
-            .col(text("name"))
-            .col(text("source"))
-            .col(big("failures"))
-            .col(big("next_attempt_at"))
-            .col(big("updated_at"))
-            .primary_key(Index::create().col("name").col("source"))
-            .to_owned(),
-        Table::create()
-            .table("user_role")
-            .col(text("subject"))
-            .col(text("role"))
-            .primary_key(Index::create().col("subject").col("role"))
-            .to_owned(),
+        table(
+            "sign_in_attempt",
+            [
+                text("name"),
+                text("source"),
+                big("failures"),
+                big("next_attempt_at"),
+                big("updated_at"),
+            ],
+        )
+        .with_key(&["name", "source"]),
+        table("user_role", [text("subject"), text("role")]).with_key(&["subject", "role"]),
     ]
 }
 
-fn token_tables() -> Vec<TableCreateStatement> {
+fn token_tables() -> Vec<NewTable> {
     vec![
         table(
             "refresh_family",
@@ -231,28 +231,4 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("sign_in_attempt_age", "sign_in_attempt", &["updated_at"]),
         index("audit_at", "audit", &["at"]),
     ]
-}
-
-fn table<const N: usize>(name: &'static str, columns: [ColumnDef; N]) -> TableCreateStatement {
-    let mut table = Table::create();
-    table.table(name);
-    for column in columns {
-        table.col(column);
-    }
-    table
-}
-
-fn number_key(name: &'static str) -> ColumnDef {
-    let mut column = big(name);
-    column.primary_key();
-    column
-}
-
-fn index(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create();
-    index.name(name).table(table);
-    for column in columns {
-        index.col(*column);
-    }
-    index.to_owned()
 }

@@ -23,16 +23,19 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use vouchsafe::machine::real_machine;
 use vouchsafe_store::{Database, Store};
-use vouchsafe_tests::Answer;
+use vouchsafe_tests::{Answer, Cluster, DatabaseKind};
 
 const ISSUER: &str = "http://127.0.0.1:8080";
 const API: &str = "https://api.example/";
+
+/// The database in a file, as the configuration names it.
+const FILE: &str = "sqlite:vouchsafe.db";
 
 /// A configuration file. Tests speak of its lines by number.
 const CONFIG: &str = r#"issuer = "http://127.0.0.1:8080"
 
 [database]
-url = "sqlite:vouchsafe.db"
+url = "DATABASE"
 
 [keys]
 master_key_file = "master.key"
@@ -278,25 +281,60 @@ impl Ran {
 /// A configured instance in a folder of its own, whether or not a server runs.
 struct Place {
     folder: TempDir,
+    /// As it is configured.
+    database: String,
     /// All that its commands printed.
     said: Mutex<String>,
 }
 
 impl Place {
-    /// Without a database.
+    /// Without a database: the file that is to be one is not there.
     fn bare() -> Self {
+        Self::over(FILE.to_owned())
+    }
+
+    fn over(database: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let said = Mutex::default();
-        let place = Self { folder, said };
-        place.write("vouchsafe.toml", CONFIG);
+        let place = Self {
+            folder,
+            database,
+            said,
+        };
+        place.write("vouchsafe.toml", &place.config());
         place.write("master.key", &format!("{MASTER_KEY}\n"));
         place
     }
 
+    /// With an empty database of the kind that this run is about.
+    async fn empty() -> Self {
+        match DatabaseKind::of_this_run() {
+            DatabaseKind::Sqlite => {
+                let place = Self::bare();
+                place.write("vouchsafe.db", "");
+                place
+            }
+            DatabaseKind::Postgres => Self::over(Cluster::shared().await.empty_database().await),
+        }
+    }
+
     async fn new() -> Self {
-        let place = Self::bare();
+        let place = Self::empty().await;
         place.run("db migrate").await.value();
         place
+    }
+
+    /// What its configuration file says.
+    fn config(&self) -> String {
+        CONFIG.replace("DATABASE", &self.database)
+    }
+
+    /// Its database, for whoever is not in its folder.
+    fn database_url(&self) -> String {
+        match self.database.as_str() {
+            FILE => format!("sqlite:{}", self.path("vouchsafe.db").display()),
+            url => url.to_owned(),
+        }
     }
 
     /// With a resource, a client `app` of it and a person `alice`; and the client's secret.
@@ -651,7 +689,7 @@ async fn o02_f34_serve_refuses_a_configuration_before_it_listens() {
         "[server]\nlisten = \"{}\"\n\n[database]",
         taken.local_addr().unwrap()
     );
-    let good = CONFIG.replace("[database]", &listen);
+    let good = place.config().replace("[database]", &listen);
     let zeros = format!("master_key = \"{}\"", STANDARD.encode([0_u8; 32]));
     let counted: Vec<u8> = (0..32).collect();
     let counted = format!("master_key = \"{}\"", STANDARD.encode(counted));
@@ -757,7 +795,7 @@ async fn o02_f34_serve_refuses_a_configuration_before_it_listens() {
 }
 
 #[tokio::test]
-async fn the_schema_changes_by_migration_only() {
+async fn a_database_file_is_made_by_migration_only() {
     let place = Place::bare();
     for line in ["db status", "client list", "serve"] {
         place
@@ -766,7 +804,14 @@ async fn the_schema_changes_by_migration_only() {
             .must_be_refused(5, "there is no database at vouchsafe.db");
         assert!(!place.path("vouchsafe.db").exists(), "{line}");
     }
-    place.write("vouchsafe.db", "");
+    place.run("db migrate").await.value();
+    assert_eq!(mode(&place.path("vouchsafe.db")), 0o600);
+    assert_eq!(place.run("client list").await.value(), json!([]));
+}
+
+#[tokio::test]
+async fn the_schema_changes_by_migration_only() {
+    let place = Place::empty().await;
     for line in ["client list", "serve"] {
         place
             .run(line)
@@ -789,9 +834,6 @@ async fn the_schema_changes_by_migration_only() {
     all(told(&place.run("db migrate").await.value(), "new"), false);
     all(told(&place.run("db status").await.value(), "applied"), true);
     assert_eq!(place.run("client list").await.value(), json!([]));
-    fs::remove_file(place.path("vouchsafe.db")).unwrap();
-    place.run("db migrate").await.value();
-    assert_eq!(mode(&place.path("vouchsafe.db")), 0o600);
 }
 
 #[tokio::test]
@@ -1695,37 +1737,28 @@ async fn the_configuration_is_begun_and_shown_with_its_origins() {
     assert_eq!(checked.value()["ok"], true);
 }
 
+/// Asserts which checks of the doctor fail, and a part of the advice that it gives on each.
+fn must_find(ran: &Ran, failing: &[(&str, &str)]) {
+    let findings = ran.json();
+    let findings = findings.as_array().unwrap();
+    let failed: Vec<(String, String)> = findings
+        .iter()
+        .filter(|finding| finding["status"] == "fail")
+        .map(|finding| (text(finding, "check"), text(finding, "advice")))
+        .collect();
+    assert_eq!(ran.status, Some(i32::from(!failing.is_empty())), "{ran:?}");
+    assert_eq!(failed.len(), failing.len(), "{ran:?}");
+    for ((check, advice), (wanted, said)) in failed.iter().zip(failing) {
+        assert_eq!(check, wanted);
+        assert!(advice.contains(*said), "{advice}");
+    }
+}
+
 #[tokio::test]
 async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
-    let place = Place::bare();
-    // Which checks fail, and a part of the advice.
-    let must_find = |ran: &Ran, failing: &[(&str, &str)]| {
-        let findings = ran.json();
-        let findings = findings.as_array().unwrap();
-        let failed: Vec<(String, String)> = findings
-            .iter()
-            .filter(|finding| finding["status"] == "fail")
-            .map(|finding| (text(finding, "check"), text(finding, "advice")))
-            .collect();
-        assert_eq!(ran.status, Some(i32::from(!failing.is_empty())), "{ran:?}");
-        assert_eq!(failed.len(), failing.len(), "{ran:?}");
-        for ((check, advice), (wanted, said)) in failed.iter().zip(failing) {
-            assert_eq!(check, wanted);
-            assert!(advice.contains(*said), "{advice}");
-        }
-    };
-    must_find(&place.run("doctor").await, &[("database", "db migrate")]);
-    place.write("vouchsafe.db", "");
+    let place = Place::empty().await;
     must_find(&place.run("doctor").await, &[("schema", "db migrate")]);
     place.run("db migrate").await.value();
-    must_find(&place.run("doctor").await, &[]);
-    set_mode(&place.path("master.key"), 0o644);
-    set_mode(&place.path("vouchsafe.db"), 0o666);
-    let open = [("master key file", "chmod 600"), ("database file", "chmod 600")];
-    must_find(&place.run("doctor").await, &open);
-    for (name, fine) in [("master.key", 0o400), ("vouchsafe.db", 0o600)] {
-        set_mode(&place.path(name), fine);
-    }
     must_find(&place.run("doctor").await, &[]);
     let other = [("VOUCHSAFE_KEYS__MASTER_KEY", OTHER_MASTER_KEY)];
     must_find(
@@ -1737,6 +1770,22 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         &place.run_with("doctor", &typo, None).await,
         &[("configuration", "mend it")],
     );
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_who_may_reach_the_files() {
+    let place = Place::bare();
+    must_find(&place.run("doctor").await, &[("database", "db migrate")]);
+    place.run("db migrate").await.value();
+    must_find(&place.run("doctor").await, &[]);
+    set_mode(&place.path("master.key"), 0o644);
+    set_mode(&place.path("vouchsafe.db"), 0o666);
+    let open = [("master key file", "chmod 600"), ("database file", "chmod 600")];
+    must_find(&place.run("doctor").await, &open);
+    for (name, fine) in [("master.key", 0o400), ("vouchsafe.db", 0o600)] {
+        set_mode(&place.path(name), fine);
+    }
+    must_find(&place.run("doctor").await, &[]);
 }
 
 #[tokio::test]
@@ -1816,8 +1865,7 @@ async fn a_client_of_a_new_resource_gets_tokens_for_that_resource_or_none() {
 async fn the_audit_names_who_was_at_the_command_line() {
     let place = Place::new().await;
     place.run("role create viewer").await.value();
-    let url = format!("sqlite:{}", place.path("vouchsafe.db").display());
-    let database = Database::open(&url, false).await.unwrap();
+    let database = Database::open(&place.database_url(), false).await.unwrap();
     let store = Store::new(database, real_machine().clock);
     let rows = store.audit_tail(10).await.unwrap();
     store.close().await;

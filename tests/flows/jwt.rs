@@ -305,7 +305,7 @@ async fn j02_a_revoked_key_verifies_nothing_even_when_the_log_has_forgotten_it()
     app.inside().revoke_key(&kid, &TestApp::operator()).await.unwrap();
     assert_inactive(&web, &forger.sign("at+jwt", &lately()), "at once").await;
     app.advance(DAY * 2).await;
-    let swept = app.inside().store().sweep(app.now(), 100).await.unwrap();
+    let swept = app.inside().sweep(100).await.unwrap();
     assert_eq!(swept.revocations, 1);
     // The next revocation makes memory forget it too.
     let other = web.credentials().await;

@@ -647,10 +647,9 @@ async fn refresh_tokens_outlive_their_mac_key() {
 
 /// Everything needed to open the issuer of a test with another master key.
 fn config_with(app: &TestApp, master: &MasterKey) -> Config {
-    let url = format!("sqlite:{}", app.folder().join("vouchsafe.db").display());
     let settings = [
         ("issuer", app.issuer.as_str()),
-        ("database.url", url.as_str()),
+        ("database.url", app.database_url()),
         ("keys.master_key", master.to_base64().expose()),
         ("keys.algorithms", "ES256"),
     ]
@@ -662,6 +661,7 @@ fn machine(app: &TestApp) -> Machine {
     Machine {
         clock: app.clock.clone(),
         entropy: vouchsafe::machine::real_machine().entropy,
+        database_clock: None,
     }
 }
 

@@ -323,7 +323,7 @@ async fn o04_health_is_on_the_management_listener_only() {
     // Words about the process, none about a client or a person.
     assert_eq!(
         ready.json,
-        json!({"status": "ready", "checks": {"database": true, "revocations": true, "keys": true}})
+        json!({"status": "ready", "checks": {"database": true, "revocations": true, "keys": true, "clock": true}})
     );
     for answer in [&live, &ready] {
         assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -352,7 +352,7 @@ async fn f7_readiness_ends_with_the_store_and_with_the_view() {
     assert_eq!(stale.status, 503);
     assert_eq!(
         stale.json["checks"],
-        json!({"database": true, "revocations": false, "keys": true})
+        json!({"database": true, "revocations": false, "keys": true, "clock": true})
     );
     app.advance(Duration::ZERO).await;
     assert_eq!(get(&app, &url("/readyz")).await.status, 200);

@@ -1,5 +1,9 @@
 //! Refresh under races: many callers, two replicas, revocations, and a database that lost a line.
-#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails where it is")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper that cannot go on fails where it is"
+)]
 
 use std::future::Future;
 use std::path::Path;
@@ -9,9 +13,10 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
 use serde_json::Value;
+use tempfile::TempDir;
 use vouchsafe_protocol::{ClientId, SecretString};
 use vouchsafe_store::{Family, RevokeReason};
-use vouchsafe_tests::{Setup, TestApp, TestClient, captured_logs, password_of};
+use vouchsafe_tests::{Cluster, Setup, Snapshot, TestApp, TestClient, captured_logs, password_of};
 
 use crate::refresh::{Forge, MASTER_KEY, events_of, family_of, is_logged, sid_of};
 
@@ -179,7 +184,7 @@ async fn f21_r8_a_herd_that_refreshes_in_one_second_loses_no_family() {
     }
 }
 
-/// Copies a database that rests.
+/// Copies the file of a database that rests.
 fn copy_database(from: &Path, to: &Path) {
     for name in ["vouchsafe.db", "vouchsafe.db-wal"] {
         if from.join(name).exists() {
@@ -196,31 +201,32 @@ fn remove_database(folder: &Path) {
     }
 }
 
-#[tokio::test]
-async fn f10_r12_an_older_database_swapped_in_is_noticed_and_ends_nothing() {
+/// `keep` keeps the present state of a database that nobody is connected to, and `put_back` puts it back.
+async fn an_older_state_is_noticed_and_ends_nothing<Kept>(
+    app: &TestApp,
+    keep: impl AsyncFnOnce() -> Kept,
+    put_back: impl AsyncFnOnce(Kept),
+) {
     drop(captured_logs());
-    let app = start().await;
     app.user("alice", &[]).await;
     let web = app.client("web", "openid").await;
-    let mut line = vec![web.sign_in("alice").await];
-    let next = web.refresh(line[0].str("refresh_token")).await;
-    line.push(next);
-    let backup = tempfile::tempdir().unwrap();
-    copy_database(app.folder(), backup.path());
-    for n in 1..3 {
-        let next = web.refresh(line[n].str("refresh_token")).await;
-        line.push(next);
-    }
-    let later = web.sign_in("alice").await;
+    let first = web.sign_in("alice").await;
+    let second = web.refresh(first.str("refresh_token")).await;
     app.inside().store().close().await;
-    remove_database(app.folder());
-    copy_database(backup.path(), app.folder());
-    let restored = replica(&app).await;
+    let kept = keep().await;
+    let going_on = replica(app).await;
+    let web = web.at(&going_on);
+    let third = web.refresh(second.str("refresh_token")).await;
+    let fourth = web.refresh(third.str("refresh_token")).await;
+    let later = web.sign_in("alice").await;
+    going_on.inside().store().close().await;
+    put_back(kept).await;
+    let restored = replica(app).await;
     let web = web.at(&restored);
-    let sid = sid_of(&line[0]);
+    let sid = sid_of(&first);
     let row = family_of(&restored, &sid).await;
     assert_eq!(row.seq, 1);
-    for lost in [&line[3], &line[2], &later] {
+    for lost in [&fourth, &third, &later] {
         let refused = web.refresh(lost.str("refresh_token")).await;
         assert_eq!(refused.outcome(), "400 invalid_grant state_rollback");
         assert!(is_logged("state_rollback", &sid_of(lost)));
@@ -229,11 +235,11 @@ async fn f10_r12_an_older_database_swapped_in_is_noticed_and_ends_nothing() {
     }
     assert_eq!(family_of(&restored, &sid).await, row);
     // Whoever holds what the database knows goes on; the numbers of the lost line coincide now, its names do not.
-    let mut known = line[1].str("refresh_token").to_owned();
+    let mut known = second.str("refresh_token").to_owned();
     for seq in [2, 3] {
         let next = web.refresh(&known).await;
         assert_eq!(next.refresh_claims()["seq"], seq);
-        for lost in [&line[2], &line[3]] {
+        for lost in [&third, &fourth] {
             let refused = web.refresh(lost.str("refresh_token")).await;
             assert_eq!(refused.outcome(), "400 invalid_grant state_rollback");
         }
@@ -241,6 +247,47 @@ async fn f10_r12_an_older_database_swapped_in_is_noticed_and_ends_nothing() {
     }
     assert_eq!(events_of(&restored, &sid).await, ["family_begun"]);
     assert_eq!(web.refresh(&known).await.outcome(), "200");
+}
+
+#[tokio::test]
+async fn f10_r12_an_older_file_swapped_in_is_noticed_and_ends_nothing() {
+    let app = Setup::default()
+        .set("keys.master_key", MASTER_KEY)
+        .on_sqlite()
+        .start()
+        .await;
+    let keep = async || {
+        let backup = tempfile::tempdir().unwrap();
+        copy_database(app.folder(), backup.path());
+        backup
+    };
+    let put_back = async |backup: TempDir| {
+        remove_database(app.folder());
+        copy_database(backup.path(), app.folder());
+    };
+    an_older_state_is_noticed_and_ends_nothing(&app, keep, put_back).await;
+}
+
+#[tokio::test]
+async fn f10_r12_older_data_under_a_server_are_noticed_and_end_nothing() {
+    let cluster = Cluster::start().await;
+    let app = Setup::default()
+        .set("keys.master_key", MASTER_KEY)
+        .set("database.url", &cluster.database().await)
+        .start()
+        .await;
+    let keep = async || {
+        cluster.stop_immediately().await;
+        let kept = cluster.copy_data().await;
+        cluster.start_again().await;
+        kept
+    };
+    let put_back = async |kept: Snapshot| {
+        cluster.stop_immediately().await;
+        cluster.restore_data(&kept).await;
+        cluster.start_again().await;
+    };
+    an_older_state_is_noticed_and_ends_nothing(&app, keep, put_back).await;
 }
 
 /// What a refresh and a revocation of one family race in.

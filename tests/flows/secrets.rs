@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it is")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -15,7 +15,7 @@ use vouchsafe_protocol::{
     BasicCredentials, ClientAuthMethod, ClientId, Form, GrantType, PostedCredentials, SecretString,
     TokenInquiry, TokenRequest,
 };
-use vouchsafe_tests::{Answer, CLIENT_SECRET, Setup, TestApp, captured_logs};
+use vouchsafe_tests::{Answer, CLIENT_SECRET, Cluster, DatabaseKind, Setup, TestApp, captured_logs};
 
 const PASSWORD: &str = "o01 the password of alice \u{e4}";
 const NEW_PASSWORD: &str = "o01 the later password of alice";
@@ -37,6 +37,14 @@ fn basic(id: &str, secret: &str) -> String {
 fn parts(token: &str) -> [String; 2] {
     let mut parts = token.split('.').skip(1).map(str::to_owned);
     [parts.next().unwrap(), parts.next().unwrap()]
+}
+
+/// The folder of the files that the database consists of.
+async fn database_files(app: &TestApp) -> PathBuf {
+    match DatabaseKind::of_this_run() {
+        DatabaseKind::Sqlite => app.folder().to_owned(),
+        DatabaseKind::Postgres => Cluster::shared().await.files_of(app.database_url()).await,
+    }
 }
 
 /// Every byte of every file in the folder, each as one character.
@@ -199,7 +207,7 @@ async fn o01_no_secret_is_in_the_log_or_in_the_database() {
         .await
         .unwrap();
     let made = machine.secret.unwrap();
-    let (log, database) = (captured_logs(), bytes_as_text(app.folder()));
+    let (log, database) = (captured_logs(), bytes_as_text(&database_files(&app).await));
     // Both were written, and this is where to look.
     assert!(log.contains(&sid));
     assert!(log.contains("sign_in_failed"));

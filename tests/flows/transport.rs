@@ -803,10 +803,9 @@ async fn h20_the_page_cannot_be_framed_and_loads_nothing_from_elsewhere() {
 async fn h20_an_https_issuer_insists_on_https() {
     const MASTER_KEY: &str = "0mMFWlAWBrmRlcaDqXY7bU7xPJ0b8o6Wk3nQm2m9T1E=";
     let app = Setup::default().set("keys.master_key", MASTER_KEY).start().await;
-    let database = format!("sqlite:{}", app.folder().join("vouchsafe.db").display());
     let settings = [
         ("issuer", "https://id.example"),
-        ("database.url", database.as_str()),
+        ("database.url", app.database_url()),
         ("keys.master_key", MASTER_KEY),
         ("keys.algorithms", "ES256"),
     ]
@@ -815,6 +814,7 @@ async fn h20_an_https_issuer_insists_on_https() {
     let machine = Machine {
         clock: app.clock.clone(),
         entropy: real_machine().entropy,
+        database_clock: None,
     };
     let behind_a_proxy = App::open(config, machine).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -74,13 +74,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Crates of others, and the only ones of ours that may need them.
 const BOUND: &[(&[&str], &[&str])] = &[
     (
-        &[
-            "sea-orm",
-            "sea-orm-migration",
-            "sqlx",
-            "rusqlite",
-            "libsqlite3-sys",
-        ],
+        &["sea-orm"],
+        &["vouchsafe-store", "vouchsafe-migrations", "vouchsafe-tests"],
+    ),
+    (
+        &["sea-orm-migration", "sqlx", "rusqlite", "libsqlite3-sys"],
         &["vouchsafe-store", "vouchsafe-migrations"],
     ),
     (&["jsonwebtoken"], &["vouchsafe-jose"]),

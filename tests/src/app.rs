@@ -1,4 +1,4 @@
-//! One issuer under test: its own database file, copied from a migrated template, and its own sockets.
+//! One issuer under test: its own database, copied from a migrated template, and its own sockets.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 use vouchsafe::app::App;
 use vouchsafe::config::{Config, Sources};
 use vouchsafe::http::accept;
 use vouchsafe_issuer::{
-    Actor, ApplicationType, ClientDraft, Issuer, Machine, Resource, Role, Rotation, UserDraft,
+    Actor, ApplicationType, ClientDraft, DatabaseClock, Issuer, Machine, Resource, Role, Rotation, UserDraft,
 };
 use vouchsafe_protocol::{
-    ClientAuthMethod, ClientId, Clock as _, GrantType, ResourceUri, RoleName, ScopeSet, SecretString,
-    Timestamp,
+    ClientAuthMethod, ClientId, Clock, GrantType, ResourceUri, RoleName, ScopeSet, SecretString, Timestamp,
 };
-use vouchsafe_store::Database;
 
-use crate::{TestClient, TestClock};
+use crate::{DatabaseKind, TestClient, TestClock};
 
 /// The master key of every test; it guards nothing.
 const MASTER_KEY: &str = "qalIGrHqXEIEGiHZS0pqUK2HW2ygKvAxGnYrBoWXu2s=";
@@ -32,8 +30,11 @@ pub const CLIENT_SECRET: &str = "client-secret-of-the-tests-0123456789abcdef";
 pub struct Setup {
     settings: Vec<(String, String)>,
     dir: Option<PathBuf>,
+    database_url: Option<String>,
+    kind: Option<DatabaseKind>,
     clock: Option<Arc<TestClock>>,
     with_tasks: bool,
+    database_time: bool,
 }
 
 impl Setup {
@@ -48,7 +49,29 @@ impl Setup {
     #[must_use]
     pub fn beside(mut self, other: &TestApp) -> Self {
         self.dir = Some(other.folder().to_owned());
+        self.database_url = Some(other.database_url.clone());
         self.clock = Some(Arc::clone(&other.clock));
+        self
+    }
+
+    /// Uses a SQLite file whatever this run is about: for a test of the file itself.
+    #[must_use]
+    pub fn on_sqlite(mut self) -> Self {
+        self.kind = Some(DatabaseKind::Sqlite);
+        self
+    }
+
+    /// Has a clock of its own, also beside another application.
+    #[must_use]
+    pub fn clock(mut self, clock: &Arc<TestClock>) -> Self {
+        self.clock = Some(Arc::clone(clock));
+        self
+    }
+
+    /// Takes the time from the database, as a server does.
+    #[must_use]
+    pub fn with_database_time(mut self) -> Self {
+        self.database_time = true;
         self
     }
 
@@ -62,6 +85,18 @@ impl Setup {
     /// Starts it.
     pub async fn start(self) -> TestApp {
         TestApp::begin(self).await
+    }
+
+    /// The database that is set, or shared with another application, or a new one.
+    async fn database(&self, dir: &Path) -> String {
+        let set = self.settings.iter().rev().find(|(key, _)| key == "database.url");
+        match (set, &self.database_url) {
+            (Some((_, url)), _) | (None, Some(url)) => url.clone(),
+            (None, None) => {
+                let kind = self.kind.unwrap_or_else(DatabaseKind::of_this_run);
+                Box::pin(kind.migrated(dir)).await
+            }
+        }
     }
 }
 
@@ -82,6 +117,7 @@ pub struct TestApp {
     // The folder lives as long as its first application.
     own_dir: Option<TempDir>,
     shared_dir: PathBuf,
+    database_url: String,
 }
 
 impl TestApp {
@@ -95,16 +131,16 @@ impl TestApp {
         let dir = own_dir
             .as_ref()
             .map_or_else(|| setup.dir.clone().unwrap(), |dir| dir.path().to_owned());
-        if own_dir.is_some() {
-            std::fs::copy(template().await, dir.join("vouchsafe.db")).unwrap();
-        }
+        let database_url = setup.database(&dir).await;
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let management = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", public.local_addr().unwrap());
         let clock = setup.clock.unwrap_or_default();
-        let config = config(&dir, &base, setup.settings);
+        let config = config(&database_url, &base, setup.settings);
         let issuer = config.issuer.to_string();
-        let app = App::open(config, machine(&clock)).await.unwrap();
+        let app = App::open(config, machine(&clock, setup.database_time))
+            .await
+            .unwrap();
         let (shutdown, down) = watch::channel(false);
         let management_url = format!("http://{}", management.local_addr().unwrap());
         tokio::spawn(accept::serve(public, None, app.public().unwrap(), down.clone()));
@@ -122,6 +158,7 @@ impl TestApp {
             shutdown,
             own_dir,
             shared_dir: dir,
+            database_url,
         }
     }
 
@@ -130,9 +167,14 @@ impl TestApp {
         self.app.issuer()
     }
 
-    /// The folder of the database.
+    /// The folder of its files; a SQLite database is one of them.
     pub fn folder(&self) -> &Path {
         &self.shared_dir
+    }
+
+    /// The database, as `database.url` names it.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
     }
 
     /// Who operates in tests.
@@ -273,45 +315,25 @@ pub fn password_of(name: &str) -> String {
     format!("password of {name}")
 }
 
-fn machine(clock: &Arc<TestClock>) -> Machine {
+fn machine(clock: &Arc<TestClock>, database_time: bool) -> Machine {
+    let own: Arc<dyn Clock> = Arc::clone(clock) as _;
+    let database_clock = database_time.then(|| Arc::new(DatabaseClock::new(Arc::clone(&own))));
     Machine {
-        clock: Arc::clone(clock) as _,
+        clock: database_clock.clone().map_or(own, |clock| clock as _),
         entropy: vouchsafe::machine::real_machine().entropy,
+        database_clock,
     }
 }
 
-fn config(dir: &Path, issuer: &str, settings: Vec<(String, String)>) -> Config {
+fn config(database_url: &str, issuer: &str, settings: Vec<(String, String)>) -> Config {
     let preset = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let presets = vec![
         preset("issuer", issuer),
-        preset(
-            "database.url",
-            &format!("sqlite:{}", dir.join("vouchsafe.db").display()),
-        ),
+        preset("database.url", database_url),
         preset("keys.master_key", MASTER_KEY),
         preset("keys.algorithms", "ES256"),
         preset("passwords.memory_kib", "64"),
         preset("passwords.iterations", "1"),
     ];
     Config::load(&Sources::new(None, Vec::new(), settings).with_presets(presets)).unwrap()
-}
-
-/// A migrated database without a row, made once.
-async fn template() -> PathBuf {
-    static TEMPLATE: OnceCell<(TempDir, PathBuf)> = OnceCell::const_new();
-    let (_, path) = TEMPLATE
-        .get_or_init(|| async {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("template.db");
-            let database = Database::open(&format!("sqlite:{}", path.display()), true)
-                .await
-                .unwrap();
-            vouchsafe_migrations::migrate(database.schema_connection())
-                .await
-                .unwrap();
-            database.close().await;
-            (dir, path)
-        })
-        .await;
-    path.clone()
 }

@@ -28,6 +28,15 @@ impl Default for TestClock {
 }
 
 impl TestClock {
+    /// One that begins at this instant.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            now: AtomicI64::new(now.as_unix()),
+            ..Self::default()
+        }
+    }
+
     /// Moves on.
     pub fn advance(&self, by: Duration) {
         let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);

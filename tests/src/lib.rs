@@ -1,5 +1,5 @@
-//! The test application: the real router on a real socket, a movable clock, real SQLite, and the requests that flows
-//! are made of.
+//! The test application: the real router on a real socket, a movable clock, a real database, and the requests that
+//! flows are made of.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,11 +10,20 @@
 mod app;
 mod client;
 mod clock;
+mod database;
 mod fuzz_targets;
+mod keeper;
 mod logs;
+mod on_postgres;
+mod postgres;
+mod proxy;
 
 pub use app::{CLIENT_SECRET, Setup, TestApp, password_of};
 pub use client::{Answer, TestClient, claims_of};
 pub use clock::{START, TestClock};
+pub use database::DatabaseKind;
 pub use fuzz_targets::{fuzz_basic, fuzz_form, fuzz_jws, fuzz_refresh_token, fuzz_tokens};
 pub use logs::captured_logs;
+pub use on_postgres::on_postgres;
+pub use postgres::{Cluster, Snapshot};
+pub use proxy::Proxy;

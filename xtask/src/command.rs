@@ -1,5 +1,6 @@
 //! Runs other programs: to the end, line by line, or for their output; and knows where the repository is.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -107,30 +108,54 @@ fn line(command: &Command) -> String {
         .join(" ")
 }
 
+/// Whether packages can be installed as the house installs them: by root, with Debian's tools.
+pub(crate) fn is_debian_root() -> bool {
+    let is_root = output(Command::new("id").arg("-u")).is_some_and(|id| id.trim_ascii() == b"0");
+    is_root && Path::new("/etc/debian_version").exists()
+}
+
 /// Builds the server and gives the path of its binary.
 pub(crate) fn build_server() -> Result<PathBuf, String> {
-    let mut command = cargo(&[
-        "build",
-        "-p",
-        "vouchsafe",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    eprintln!("$ cargo build -p vouchsafe");
+    build("vouchsafe", &[])
+}
+
+/// Builds the server that can be told to die at a named step, and gives the path where its binary is kept: the usual
+/// one takes its place in the target folder.
+pub(crate) fn build_failpoint_server() -> Result<PathBuf, String> {
+    let built = build("vouchsafe", &["--features", "vouchsafe/failpoint"])?;
+    let folder = root().join("target/tools/bin");
+    let kept = folder.join("vouchsafe-failpoint");
+    let failed = |error: std::io::Error| format!("{}: {error}", kept.display());
+    fs::create_dir_all(&folder).map_err(failed)?;
+    // A process of an earlier run may still hold the old file, which cannot be written then.
+    if kept.exists() {
+        fs::remove_file(&kept).map_err(failed)?;
+    }
+    fs::copy(built, &kept).map_err(failed)?;
+    Ok(kept)
+}
+
+/// Builds a program and gives its path. Always of the whole workspace, so that libraries are built once, with the
+/// features of all.
+pub(crate) fn build(name: &str, flags: &[&str]) -> Result<PathBuf, String> {
+    let mut command = cargo(&["build", "--workspace", "--bin", name]);
+    command.args(flags);
+    eprintln!("$ {}", line(&command));
+    command.args(["--message-format", "json-render-diagnostics"]);
     let messages = output(&mut command).ok_or("the server does not build")?;
     let messages = String::from_utf8_lossy(&messages);
     messages
         .lines()
-        .find_map(executable)
-        .ok_or_else(|| "cargo named no binary `vouchsafe`".to_owned())
+        .find_map(|message| executable(message, name))
+        .ok_or_else(|| format!("cargo named no binary `{name}`"))
 }
 
-/// The path of our binary, when the line is cargo's message about it.
-fn executable(message: &str) -> Option<PathBuf> {
+/// The path of a binary, when the line is cargo's message about it.
+fn executable(message: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let target = message.pointer("/target/name")?.as_str()?;
     let path = message.get("executable")?.as_str()?;
-    (target == "vouchsafe").then(|| PathBuf::from(path))
+    (target == name).then(|| PathBuf::from(path))
 }
 
 #[cfg(test)]
@@ -145,7 +170,9 @@ mod tests {
             "not json",
             r#"{"reason":"compiler-artifact","target":{"name":"vouchsafe"},"executable":"/t/debug/vouchsafe"}"#,
         ];
-        let found = messages.iter().find_map(|message| executable(message));
+        let found = messages
+            .iter()
+            .find_map(|message| executable(message, "vouchsafe"));
         assert_eq!(found, Some(PathBuf::from("/t/debug/vouchsafe")));
     }
 

@@ -10,6 +10,8 @@ mod command;
 mod measure;
 mod node;
 mod openapi;
+mod postgres;
+mod soak;
 mod tally;
 mod test;
 
@@ -19,7 +21,10 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   check [--no-deny]   formatting, clippy, licences and banned crates
-  test [FILTER]       every test, or those whose name contains FILTER; the last line is `N passed, M failed`
+  test [FILTER]       every test, or those whose name contains FILTER, the flows on SQLite and on PostgreSQL; the
+                      last line is `N passed, M failed`
+  soak [FLAGS]        kills servers under load and reads the whole history afterwards; FLAGS: --release,
+                      --database sqlite|postgres, --seconds N, --clients N, --replicas N, --seed N
   measure             start to ready, idle memory and token rate of the release build
   openapi             writes openapi/openapi.json anew from the built server
   help                this text
@@ -33,6 +38,7 @@ fn main() -> ExitCode {
         ["check", "--no-deny"] => check::run(false),
         ["test"] => Ok(test::run(None)),
         ["test", filter] if !filter.starts_with('-') && !filter.is_empty() => Ok(test::run(Some(filter))),
+        ["soak", flags @ ..] => soak::run(flags),
         ["measure"] => measure::run(),
         ["openapi"] => openapi::run().map(|()| true),
         ["help" | "--help" | "-h"] => {

@@ -38,7 +38,7 @@ pub(crate) fn ensure() -> Result<(), String> {
     if is_ready(oldest) {
         return Ok(());
     }
-    if is_root() && Path::new("/etc/debian_version").exists() {
+    if command::is_debian_root() {
         let mut install = Command::new("sh");
         install
             .args(["-c", INSTALL])
@@ -76,10 +76,6 @@ fn oldest_wanted(package: &str) -> u32 {
         .pointer("/engines/node")
         .and_then(serde_json::Value::as_str);
     engine.and_then(major).unwrap_or(OLDEST).max(OLDEST)
-}
-
-fn is_root() -> bool {
-    command::output(Command::new("id").arg("-u")).is_some_and(|id| id.trim_ascii() == b"0")
 }
 
 /// Installs the client libraries when the lock file is newer than they are, and runs the files.

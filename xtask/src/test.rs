@@ -1,24 +1,44 @@
-//! `cargo xtask test`: every test of every runtime, and one line of sums at the end.
+//! `cargo xtask test`: every test of every runtime, the flows on every database, and one line of sums at the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::tally::Tally;
-use crate::{command, node};
+use crate::{command, node, postgres, soak};
+
+/// What the tests are told to work on, and what of them runs so. Always the whole workspace is asked, so that the
+/// second run finds everything built.
+const RUNS: [(&str, &[&str]); 2] = [
+    ("sqlite", &["test", "--workspace", "--no-fail-fast"]),
+    (
+        "postgres",
+        &["test", "--workspace", "--test", "flows", "--no-fail-fast"],
+    ),
+];
+
+/// What tests start: the servers, and PostgreSQL where there is one.
+struct Programs {
+    server: PathBuf,
+    failpoint_server: PathBuf,
+    postgres: Option<PathBuf>,
+}
 
 /// Runs the tests whose name contains `filter`, or all; says whether some ran and all passed.
 pub(crate) fn run(filter: Option<&str>) -> bool {
     let files = node::test_files(filter);
     // Asked first, so that an installation happens before the long build; told last, so that it is seen.
     let node = if files.is_empty() { Ok(()) } else { node::ensure() };
-    let tally = match command::build_server() {
-        Ok(server) => {
-            let rust = counted(rust_tests(filter, &server));
+    let postgres = postgres::ensure();
+    let tally = match build(postgres.as_deref().ok()) {
+        Ok(programs) => {
+            let rust = rust_tests(filter, &programs);
             let clients = match node {
                 Ok(()) if files.is_empty() => Tally::default(),
-                Ok(()) => counted(node::run(&files, &server)),
+                Ok(()) => counted(node::run(&files, &programs.server)),
                 Err(message) => counted(Err(message)),
             };
-            rust.plus(clients)
+            let missing = postgres.map_or_else(|message| counted(Err(message)), |_| Tally::default());
+            rust.plus(clients).plus(soaks(filter, &programs)).plus(missing)
         }
         Err(message) => counted(Err(message)),
     };
@@ -29,6 +49,15 @@ pub(crate) fn run(filter: Option<&str>) -> bool {
     tally.failed == 0 && tally.passed > 0
 }
 
+/// The short soaks, with everything else or by their name.
+fn soaks(filter: Option<&str>, programs: &Programs) -> Tally {
+    if filter.is_none_or(|filter| filter == "soak") {
+        soak::short(&programs.server, programs.postgres.as_deref())
+    } else {
+        Tally::default()
+    }
+}
+
 /// What cannot even run counts as one failure.
 fn counted(outcome: Result<Tally, String>) -> Tally {
     outcome.unwrap_or_else(|message| {
@@ -37,14 +66,88 @@ fn counted(outcome: Result<Tally, String>) -> Tally {
     })
 }
 
-fn rust_tests(filter: Option<&str>, server: &Path) -> Result<Tally, String> {
-    let mut cargo = command::cargo(&["test", "--workspace", "--no-fail-fast"]);
+/// The usual server comes last: it is the one that stays in the target folder.
+fn build(postgres: Option<&Path>) -> Result<Programs, String> {
+    Ok(Programs {
+        failpoint_server: command::build_failpoint_server()?,
+        server: command::build_server()?,
+        postgres: postgres.map(Path::to_path_buf),
+    })
+}
+
+/// One run on each database that is there.
+fn rust_tests(filter: Option<&str>, programs: &Programs) -> Tally {
+    RUNS.iter()
+        .filter(|(database, _)| *database != "postgres" || programs.postgres.is_some())
+        .map(|(database, arguments)| {
+            eprintln!("xtask: tests on {database}");
+            let tally = counted(run_cargo(&mut cargo(database, arguments, filter, programs)));
+            eprintln!(
+                "xtask: tests on {database}: {} passed, {} failed",
+                tally.passed, tally.failed
+            );
+            tally
+        })
+        .fold(Tally::default(), Tally::plus)
+}
+
+fn cargo(database: &str, arguments: &[&str], filter: Option<&str>, programs: &Programs) -> Command {
+    let mut cargo = command::cargo(arguments);
     if let Some(filter) = filter {
         cargo.args(["--", filter]);
     }
-    cargo.env("VOUCHSAFE_BIN", server);
+    cargo
+        .env("VOUCHSAFE_TEST_DATABASE", database)
+        .env("VOUCHSAFE_BIN", &programs.server)
+        .env("VOUCHSAFE_FAILPOINT_BIN", &programs.failpoint_server);
+    if let Some(postgres) = &programs.postgres {
+        cargo.env(postgres::FOLDER, postgres);
+    }
+    cargo
+}
+
+fn run_cargo(cargo: &mut Command) -> Result<Tally, String> {
     let mut tally = Tally::default();
-    let succeeded = command::stream(&mut cargo, |line| tally.see_cargo(line))?;
+    let succeeded = command::stream(cargo, |line| tally.see_cargo(line))?;
     tally.settle(succeeded);
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn a_run_knows_its_database_and_the_programs() {
+        let programs = Programs {
+            server: PathBuf::from("/t/vouchsafe"),
+            failpoint_server: PathBuf::from("/t/vouchsafe-failpoint"),
+            postgres: Some(PathBuf::from("/p/bin")),
+        };
+        let [_, (database, arguments)] = RUNS;
+        let cargo = cargo(database, arguments, Some("r3_"), &programs);
+        let told = |name: &str| {
+            let mut told = cargo.get_envs().filter(|(key, _)| *key == OsStr::new(name));
+            told.next().and_then(|(_, value)| value).and_then(OsStr::to_str)
+        };
+        assert_eq!(told("VOUCHSAFE_TEST_DATABASE"), Some("postgres"));
+        assert_eq!(told("VOUCHSAFE_BIN"), Some("/t/vouchsafe"));
+        assert_eq!(told("VOUCHSAFE_FAILPOINT_BIN"), Some("/t/vouchsafe-failpoint"));
+        assert_eq!(told("VOUCHSAFE_PG_BIN"), Some("/p/bin"));
+        let arguments: Vec<&OsStr> = cargo.get_args().collect();
+        assert_eq!(
+            arguments,
+            [
+                "test",
+                "--workspace",
+                "--test",
+                "flows",
+                "--no-fail-fast",
+                "--",
+                "r3_"
+            ]
+        );
+    }
 }

@@ -49,6 +49,7 @@ pub(crate) enum Event {
     KeysRotated,
     KeyRevoked,
     KeysRewrapped,
+    RollbackAccepted,
 }
 
 impl Event {
@@ -78,6 +79,7 @@ impl Event {
             Self::KeysRotated => "keys_rotated",
             Self::KeyRevoked => "key_revoked",
             Self::KeysRewrapped => "keys_rewrapped",
+            Self::RollbackAccepted => "state_rollback_accepted",
         }
     }
 }

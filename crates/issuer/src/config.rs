@@ -45,6 +45,8 @@ pub struct IssuerConfig {
     pub retry_window_authenticated: Duration,
     /// Signs access tokens, unless client or resource say otherwise.
     pub default_algorithm: SigningAlgorithm,
+    /// How long a row of the audit is kept.
+    pub audit_retention: Duration,
     /// When keys are made, published, used and retired.
     pub key_policy: KeyPolicy,
     /// What hashing a password costs.

@@ -32,6 +32,12 @@ pub enum Error {
     /// The view of revocations is too old to vouch for a token.
     #[error("the view of revocations is stale")]
     StaleView,
+    /// This machine's clock and the database's are too far apart to sign.
+    #[error("the clocks of this machine and of the database are too far apart")]
+    ClockSkew,
+    /// The database went back in time, and nobody accepted that yet.
+    #[error("the database lost what this process knows of it")]
+    StateRollback,
     /// Too many passwords wait to be hashed.
     #[error("too many passwords wait to be hashed")]
     Busy,
@@ -76,6 +82,8 @@ impl Error {
             Self::Store(_) => unavailable(Reason::StoreUnavailable),
             Self::NoSigningKey => unavailable(Reason::NoSigningKey),
             Self::StaleView => unavailable(Reason::StaleView),
+            Self::ClockSkew => unavailable(Reason::ClockSkew),
+            Self::StateRollback => unavailable(Reason::StateRollback),
         }
     }
 

@@ -99,6 +99,7 @@ impl Issuer {
         else {
             return Ok(Introspection::Inactive);
         };
+        self.must_have_its_past()?;
         let now = self.now();
         let family = self.store.family(&claims.sid).await?;
         let Some(family) = family.filter(|family| is_live(family, &claims, now)) else {

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use vouchsafe_keys::{KeyRing, MasterKey};
 use vouchsafe_protocol::{Clock, Entropy, Timestamp};
-use vouchsafe_store::Store;
+use vouchsafe_store::{Store, Swept};
 
 use crate::authority::Catalog;
 use crate::client_cache::ClientCache;
+use crate::high_water::Past;
 use crate::login::SignInLimits;
 use crate::view::View;
-use crate::{Error, IssuerConfig, PasswordHasher};
+use crate::{DatabaseClock, Error, IssuerConfig, PasswordHasher};
 
 /// Time and randomness, as arguments.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct Machine {
     pub clock: Arc<dyn Clock>,
     /// Gives random bytes.
     pub entropy: Arc<dyn Entropy>,
+    /// The clock above, where it shows the database's time; none where time is the machine's own.
+    pub database_clock: Option<Arc<DatabaseClock>>,
 }
 
 impl std::fmt::Debug for Machine {
@@ -46,6 +49,7 @@ pub struct Issuer {
     pub(crate) catalog: ArcSwap<Catalog>,
     pub(crate) clients: ClientCache,
     pub(crate) view: View,
+    pub(crate) past: Past,
     pub(crate) hasher: PasswordHasher,
     pub(crate) sign_ins: SignInLimits,
 }
@@ -76,6 +80,7 @@ impl Issuer {
             sign_ins: SignInLimits::new(),
             clients: ClientCache::new(),
             view: View::new(),
+            past: Past::new(&config.key_policy),
             keys: ArcSwap::from_pointee(ring),
             key_version: Mutex::new(0),
             newest_iat: AtomicI64::new(0),
@@ -112,6 +117,32 @@ impl Issuer {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.machine.clock.now()
+    }
+
+    /// Removes at most `batch` rows of each kind that nothing can need any more; says how many.
+    ///
+    /// # Errors
+    /// The store's; what was removed before it stays removed.
+    pub async fn sweep(&self, batch: u32) -> Result<Swept, Error> {
+        let swept = self
+            .store
+            .sweep(self.now(), self.config.audit_retention, batch)
+            .await?;
+        if swept.most() >= u64::from(batch) {
+            tracing::debug!(event = "sweep_full", ?swept);
+        }
+        Ok(swept)
+    }
+
+    /// How many rows wait to be swept, each kind counted up to 100,000.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sweep_backlog(&self) -> Result<Swept, Error> {
+        Ok(self
+            .store
+            .sweep_backlog(self.now(), self.config.audit_retention)
+            .await?)
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

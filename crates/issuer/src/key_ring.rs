@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use vouchsafe_keys::{GeneratedKey, Jwks, KeyRecord, KeyRing, Step};
+use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{Kid, Timestamp};
 use vouchsafe_store::{AuditEntry, KeyChange, NewRevocation, StoreError};
 
@@ -50,7 +51,7 @@ impl Issuer {
     /// Takes the keys of the store into use, each of which the master key must open.
     pub(crate) async fn open_keys(&self) -> Result<(), Error> {
         let (records, version) = self.read_keys().await?;
-        let ring = KeyRing::open(&records, &self.master, &self.config.key_policy, self.now())?;
+        let ring = KeyRing::open(&records, &self.master, &self.key_policy(), self.now())?;
         self.put_in_use(ring, version, &records);
         Ok(())
     }
@@ -60,7 +61,7 @@ impl Issuer {
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
         let (records, version) = self.read_keys().await?;
         let before = self.keys.load_full();
-        let (ring, unopened) = before.follow(&records, &self.master, &self.config.key_policy, self.now())?;
+        let (ring, unopened) = before.follow(&records, &self.master, &self.key_policy(), self.now())?;
         for error in &unopened {
             tracing::error!(event = "key_unreadable", error = error as &dyn std::error::Error);
         }
@@ -74,7 +75,8 @@ impl Issuer {
         if version >= *newest {
             *newest = version;
             self.keys.store(Arc::new(ring));
-            let due = vouchsafe_keys::next_due(records, &self.config.key_policy, self.now());
+            self.past.learn_keys(records, self.now());
+            let due = vouchsafe_keys::next_due(records, &self.key_policy(), self.now());
             self.keys_due
                 .store(due.map_or(i64::MAX, Timestamp::as_unix), Ordering::Release);
         }
@@ -97,7 +99,7 @@ impl Issuer {
             let now = self.now();
             let (records, version) = self.read_keys().await?;
             self.must_be_ours(&records)?;
-            let steps = vouchsafe_keys::plan(&records, &self.config.key_policy, now);
+            let steps = vouchsafe_keys::plan(&records, &self.key_policy(), now);
             if steps.is_empty() {
                 return self.reload_keys().await;
             }
@@ -144,6 +146,7 @@ impl Issuer {
                 Step::Destroy { kid } => KeyChange::Destroy(kid.clone()),
             });
         }
+        reach("keys.generated");
         let ended = self
             .store
             .change_keys(version, &changes, with.revocation, with.ended_mac, audit)

@@ -9,8 +9,10 @@ mod authority;
 mod client_auth;
 mod client_cache;
 mod config;
+mod database_clock;
 mod error;
 mod grant;
+mod high_water;
 mod introspect;
 mod issuer;
 mod key_ring;
@@ -26,6 +28,7 @@ mod view;
 
 pub use admin::client::{ClientDraft, CreatedClient};
 pub use admin::keys::KeyView;
+pub use admin::rollback::AcceptedRollback;
 pub use admin::session::SessionQuery;
 pub use admin::token::TokenReport;
 pub use admin::user::UserDraft;
@@ -33,7 +36,9 @@ pub use admin::{AdminError, apply};
 pub use audit::Actor;
 pub use client_auth::{Authenticated, Credentials};
 pub use config::{IssuerConfig, LONGEST_ACCESS_TTL, PasswordCost};
+pub use database_clock::DatabaseClock;
 pub use error::Error;
+pub use high_water::{HighWater, Standing};
 pub use introspect::{ActiveToken, Introspection};
 pub use issuer::{Issuer, Machine};
 pub use names::{AccountName, BadName, lookup_key};
@@ -41,5 +46,6 @@ pub use password::{HashError, PasswordHasher};
 pub use token::TokenGrant;
 pub use vouchsafe_keys::{Jwks, KeyPolicy, MasterKey};
 pub use vouchsafe_store::{
-    ApplicationType, Client, Family, FamilySummary, Resource, Role, Rotation, Store, StoreError, User,
+    ApplicationType, Client, Family, FamilySummary, Mark, Resource, Role, Rotation, Store, StoreError, Swept,
+    User,
 };

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{
     AccessTokenClaims, Audience, ErrorCode, Jti, Reason, ScopeSet, SigningAlgorithm, TYP_ACCESS_TOKEN,
     Timestamp,
@@ -127,6 +128,7 @@ impl Issuer {
         let signer = ring
             .signer(self.algorithm_of(spec.client, spec.target), self.now())
             .ok_or(Error::NoSigningKey)?;
+        reach("token.before_sign");
         let token = signer.sign(TYP_ACCESS_TOKEN, &claims)?;
         Ok(Minted {
             token,
@@ -138,6 +140,7 @@ impl Issuer {
     /// revocation covers is looked up again: what it ended must not slip past it.
     async fn issue_instant(&self, spec: &AccessSpec<'_>, subject: Option<&str>) -> Result<Timestamp, Error> {
         self.must_be_current().await?;
+        self.must_agree_on_time()?;
         let earliest = self.view.index().earliest_iat(subject, spec.client.id.as_str());
         let Some(later) = earliest.filter(|earliest| *earliest > spec.now) else {
             return Ok(spec.now);
@@ -163,6 +166,7 @@ impl Issuer {
     /// Refuses before anything changes what could not be minted after it.
     pub(crate) async fn must_be_able_to_mint(&self, client: &Client, target: &Target) -> Result<(), Error> {
         self.must_be_current().await?;
+        self.must_agree_on_time()?;
         self.active_mac_kid()?;
         let algorithm = self.algorithm_of(client, target);
         self.keys

@@ -84,6 +84,8 @@ impl Issuer {
         actor: &Actor,
         client_id: Option<&vouchsafe_protocol::ClientId>,
     ) -> Result<bool, Error> {
+        // What is written to a database that went back may be gone with it.
+        self.must_have_its_past()?;
         let now = self.now();
         let mut audit = Remark::new(Event::FamilyRevoked, actor, now)
             .family(sid)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use vouchsafe_protocol::{RevocationEntry, Timestamp};
-use vouchsafe_store::{ChangeEntry, ChangeKind};
+use vouchsafe_store::{ChangeEntry, ChangeKind, LogHeads};
 use vouchsafe_verifier::RevocationIndex;
 
 use crate::{Error, Issuer};
@@ -96,6 +96,16 @@ impl Issuer {
         self.follow_marked(&mut followed).await
     }
 
+    /// Reads both logs from their start, beside what is known to be dead, and forgets every cache: the database began a
+    /// new epoch, and what was read of the one before may never have been.
+    pub(crate) async fn follow_anew(&self) -> Result<(), Error> {
+        let mut followed = self.view.followed.lock().await;
+        followed.revocation = 0;
+        followed.change = 0;
+        self.follow_marked(&mut followed).await?;
+        self.forget_all().await
+    }
+
     /// Follows, and marks when it was done or failed.
     async fn follow_marked(&self, followed: &mut Followed) -> Result<(), Error> {
         let begun = self.machine.clock.monotonic();
@@ -109,6 +119,13 @@ impl Issuer {
 
     async fn follow_from(&self, followed: &mut Followed) -> Result<(), Error> {
         let heads = self.store.log_heads().await?;
+        let before = LogHeads {
+            revocation: followed.revocation,
+            change: followed.change,
+        };
+        if heads.revocation < before.revocation || heads.change < before.change {
+            self.lose_logs(before, heads);
+        }
         self.follow_revocations(followed, heads.revocation).await?;
         if followed.change != heads.change {
             self.follow_changes(followed, heads.change).await?;
@@ -119,11 +136,6 @@ impl Issuer {
     async fn follow_revocations(&self, followed: &mut Followed, head: i64) -> Result<(), Error> {
         if head < followed.revocation {
             // The log went back: keep what is known to be dead, and read again from its start.
-            tracing::error!(
-                event = "state_rollback",
-                known = followed.revocation,
-                found = head
-            );
             followed.revocation = 0;
         }
         while followed.revocation < head {
@@ -197,8 +209,9 @@ impl Issuer {
     /// that follows the log has fallen behind.
     ///
     /// # Errors
-    /// [`Error::StaleView`].
+    /// [`Error::StaleView`]; [`Error::StateRollback`] when the database went back in time.
     pub(crate) async fn must_be_current(&self) -> Result<(), Error> {
+        self.must_have_its_past()?;
         let younger = |instant: &Instant, limit| {
             instant
                 .age(self.machine.clock.monotonic())
@@ -221,12 +234,10 @@ impl Issuer {
         }
     }
 
-    /// True while the view of the logs is inside its lease.
+    /// True while the view of the logs is inside its lease, and of a database that lost nothing.
     #[must_use]
     pub fn view_is_current(&self) -> bool {
-        self.view
-            .read
-            .age(self.machine.clock.monotonic())
-            .is_some_and(|age| age <= LEASE)
+        let age = self.view.read.age(self.machine.clock.monotonic());
+        age.is_some_and(|age| age <= LEASE) && !self.has_lost_its_past()
     }
 }

@@ -151,6 +151,8 @@ reasons! {
     StoreUnavailable => "store_unavailable",
     /// The view of the store is older than allowed.
     StaleView => "stale_view",
+    /// The clocks of the issuer and of its database are too far apart.
+    ClockSkew => "clock_skew",
     /// There is no key to sign with.
     NoSigningKey => "no_signing_key",
     /// The request was not answered in time.

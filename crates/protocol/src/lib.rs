@@ -7,6 +7,7 @@ mod claims;
 mod client_auth_method;
 mod entropy;
 mod error;
+pub mod failpoint;
 mod form;
 mod grant_type;
 mod id;

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use vouchsafe_issuer::{
-    Issuer, IssuerConfig, KeyPolicy, Machine, MasterKey, PasswordCost, Store, StoreError,
+    AcceptedRollback, Actor, AdminError, HighWater, Issuer, IssuerConfig, KeyPolicy, Machine, MasterKey,
+    PasswordCost, Store, StoreError,
 };
 use vouchsafe_store::Database;
 
 use crate::api::{self, ApiState};
 use crate::config::{Config, ConfigError};
 use crate::http::pipeline::{Limits, Pipeline};
+use crate::state::{OnRollback, Outside, Regression, reconcile};
 
 /// Hashes that may wait for one that runs, for each core: at the cost of OWASP, under a second of waiting.
 const QUEUE_PER_CORE: usize = 32;
@@ -32,7 +34,7 @@ pub enum StartError {
     /// The master key is no key.
     #[error("the master key is refused: {0}")]
     MasterKey(String),
-    /// The schema of the database is not the one that this binary knows.
+    /// The schema of the database is none that this binary can work on.
     #[error("{0}")]
     Schema(String),
     /// The database failed.
@@ -50,9 +52,21 @@ pub enum StartError {
         #[source]
         cause: std::io::Error,
     },
+    /// The database lost what the file outside it knows.
+    #[error("{0}")]
+    Rollback(Regression),
     /// It would not be safe.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<AdminError> for StartError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Failed(error) => Self::Issuer(error),
+            other => Self::Refused(other.to_string()),
+        }
+    }
 }
 
 impl StartError {
@@ -68,23 +82,54 @@ pub struct App {
     config: Config,
     state: ApiState,
     machine: Machine,
+    outside: Arc<Outside>,
 }
 
 impl App {
     /// Opens the application.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`]; [`StartError::Rollback`] for a database that lost what `state.dir` knows of it.
     pub async fn open(config: Config, machine: Machine) -> Result<Self, StartError> {
-        let issuer = Arc::new(open_issuer(&config, machine.clone()).await?);
+        let opened = Self::open_on(config, machine, &OnRollback::Refuse).await;
+        opened.map(|(app, _)| app)
+    }
+
+    /// Opens the application on a database that may have lost something: what that could have brought back ends first, by
+    /// this operator's order. Says what that came to; none when nothing was lost.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open_accepting_rollback(
+        config: Config,
+        machine: Machine,
+        actor: Actor,
+    ) -> Result<(Self, Option<AcceptedRollback>), StartError> {
+        Self::open_on(config, machine, &OnRollback::Accept(actor)).await
+    }
+
+    pub(crate) async fn open_on(
+        config: Config,
+        machine: Machine,
+        on_rollback: &OnRollback,
+    ) -> Result<(Self, Option<AcceptedRollback>), StartError> {
+        let outside = Arc::new(Outside::of(&config));
+        let known = outside.begin()?;
+        let opened = open_knowing(&config, machine.clone(), &outside, known.as_ref(), on_rollback);
+        let (issuer, accepted) = Box::pin(opened).await?;
+        let issuer = Arc::new(issuer);
         issuer.advance_keys().await?;
+        let kept = outside.write(&issuer.high_water());
+        kept.map_err(|error| StartError::Refused(error.to_string()))?;
         let state = ApiState::new(Arc::clone(&issuer));
-        Ok(Self {
+        let app = Self {
             issuer,
             config,
             state,
             machine,
-        })
+            outside,
+        };
+        Ok((app, accepted))
     }
 
     /// The issuer in it.
@@ -133,41 +178,79 @@ impl App {
 
     /// Starts the tasks of a running server; they end when `shutdown` turns true.
     pub fn start_tasks(&self, shutdown: &watch::Receiver<bool>) {
-        crate::tasks::start(&self.issuer, shutdown);
+        crate::tasks::start(&self.issuer, &self.outside, shutdown);
+    }
+
+    /// One heartbeat: the database is held against what is known of it, and that is kept outside.
+    pub async fn heartbeat(&self) {
+        crate::tasks::beat(Arc::clone(&self.issuer), Arc::clone(&self.outside)).await;
     }
 }
 
-/// Opens the issuer that a configuration describes, over a database whose schema is current.
+/// Opens the issuer that a configuration describes, over a database whose schema it can work on.
 ///
 /// # Errors
 /// [`StartError`].
 pub async fn open_issuer(config: &Config, machine: Machine) -> Result<Issuer, StartError> {
-    let master = MasterKey::parse(config.keys.master_key.expose())
-        .map_err(|error| StartError::MasterKey(error.to_string()))?;
-    let issuer_config = issuer_config(config)?;
-    let database = Database::open(config.database.url.expose(), false).await?;
-    check_schema(&database).await?;
-    Ok(Issuer::open(
-        issuer_config,
-        Store::new(database, Arc::clone(&machine.clock)),
-        machine,
-        master,
-    )
-    .await?)
+    let store = open_store(config, &machine).await?;
+    open_over(config, store, machine, &HighWater::default()).await
 }
 
-/// Refuses a database that lacks a change of this binary or has one that it does not know.
-async fn check_schema(database: &Database) -> Result<(), StartError> {
-    let refused = |text: String| StartError::Schema(text);
-    let changes = vouchsafe_migrations::status(database.schema_connection()).await;
-    let changes =
-        changes.map_err(|error| refused(format!("the schema is not known to this binary: {error}")))?;
-    match changes.iter().filter(|change| !change.applied).count() {
-        0 => Ok(()),
-        pending => Err(refused(format!(
-            "{pending} schema changes are missing; run `vouchsafe db migrate`"
-        ))),
+/// Opens the issuer that a configuration describes, unless its database lost what is known of it: then it is refused, or
+/// what that could have brought back ends first.
+pub(crate) async fn open_knowing(
+    config: &Config,
+    machine: Machine,
+    outside: &Outside,
+    known: Option<&HighWater>,
+    on_rollback: &OnRollback,
+) -> Result<(Issuer, Option<AcceptedRollback>), StartError> {
+    let store = open_store(config, &machine).await?;
+    let found = outside
+        .compare(known, &store, machine.clock.now(), on_rollback)
+        .await;
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            store.close().await;
+            return Err(error);
+        }
+    };
+    let known = known.cloned().unwrap_or_default();
+    let issuer = open_over(config, store, machine, &known).await?;
+    let accepted = reconcile(&issuer, &known, found, on_rollback).await?;
+    Ok((issuer, accepted))
+}
+
+async fn open_store(config: &Config, machine: &Machine) -> Result<Store, StartError> {
+    let database = Database::open(config.database.url.expose(), false).await?;
+    crate::schema::check(&database).await?;
+    tell_time(&database, machine).await?;
+    Ok(Store::new(database, Arc::clone(&machine.clock)))
+}
+
+async fn open_over(
+    config: &Config,
+    store: Store,
+    machine: Machine,
+    known: &HighWater,
+) -> Result<Issuer, StartError> {
+    let master = MasterKey::parse(config.keys.master_key.expose())
+        .map_err(|error| StartError::MasterKey(error.to_string()))?;
+    let mut issuer_config = issuer_config(config)?;
+    issuer_config.key_policy.denied_kids.clone_from(&known.denied);
+    Ok(Issuer::open(issuer_config, store, machine, master).await?)
+}
+
+/// Sets the clock by the database's before anything is decided by it.
+async fn tell_time(database: &Database, machine: &Machine) -> Result<(), StartError> {
+    if let Some(clock) = &machine.database_clock {
+        let asked = machine.clock.monotonic();
+        if let Some(millis) = database.time_millis().await? {
+            clock.correct(millis, asked);
+        }
     }
+    Ok(())
 }
 
 /// Checks the lifetimes of keys, tokens and caches against each other (K6).
@@ -211,6 +294,7 @@ fn issuer_config(config: &Config) -> Result<IssuerConfig, StartError> {
         retry_window: config.tokens.retry_window,
         retry_window_authenticated: config.tokens.retry_window_authenticated,
         default_algorithm: config.tokens.default_algorithm,
+        audit_retention: config.audit.retention,
         key_policy,
         password_cost: PasswordCost {
             memory_kib: config.passwords.memory_kib,

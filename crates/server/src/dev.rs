@@ -17,6 +17,7 @@ use crate::app::{App, StartError};
 use crate::config::{Config, Sources};
 use crate::machine::real_machine;
 use crate::serve::{Listeners, until_told};
+use crate::state::OnRollback;
 
 const DEMO: &str = "demo";
 const RESOURCE: &str = "https://api.demo.example/";
@@ -37,6 +38,8 @@ pub struct DevOptions {
     pub json: bool,
     /// The environment of the process.
     pub environment: Vec<(String, String)>,
+    /// What becomes of a database that lost what the folder knows of it.
+    pub on_rollback: OnRollback,
 }
 
 /// The demo credentials, random per folder.
@@ -70,6 +73,7 @@ fn presets_for(data_dir: &Path, issuer: String) -> Vec<(String, String)> {
             "keys.master_key_file",
             data_dir.join("master.key").display().to_string(),
         ),
+        preset("state.dir", data_dir.display().to_string()),
         preset("registration.mode", "open".to_owned()),
         preset("log.format", "text".to_owned()),
     ]
@@ -107,11 +111,13 @@ pub async fn run(options: DevOptions) -> Result<(), StartError> {
     )?;
     crate::telemetry::start(&config.log);
     let database = Database::open(config.database.url.expose(), true).await?;
-    let migrated = vouchsafe_migrations::migrate(database.schema_connection()).await;
+    let migrated = crate::schema::migrate(&database).await;
     database.close().await;
-    migrated
-        .map_err(|error| StartError::Schema(format!("the schema cannot be brought up to date: {error}")))?;
-    let app = App::open(config, real_machine()).await?;
+    migrated?;
+    let (app, accepted) = App::open_on(config, real_machine(), &options.on_rollback).await?;
+    if accepted.is_none() && matches!(options.on_rollback, OnRollback::Accept(_)) {
+        tracing::info!(event = "state_rollback_absent");
+    }
     let demo = furnish(&app, &options.data_dir).await?;
     say(&demo, &options).map_err(StartError::io("cannot write to stdout"))?;
     until_told(app, listeners).await

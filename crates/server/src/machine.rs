@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use vouchsafe_issuer::Machine;
+use vouchsafe_issuer::{DatabaseClock, Machine};
 use vouchsafe_protocol::{Clock, Entropy, Timestamp};
 
 struct SystemClock {
@@ -35,14 +35,16 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// The clock and the randomness of the operating system.
+/// The clock of the operating system, until the database tells the time, and its randomness.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn real_machine() -> Machine {
+    let clock = Arc::new(DatabaseClock::new(Arc::new(SystemClock {
+        start: Instant::now(),
+    })));
     Machine {
-        clock: Arc::new(SystemClock {
-            start: Instant::now(),
-        }),
+        clock: Arc::clone(&clock) as _,
         entropy: Arc::new(SystemEntropy(SystemRandom::new())),
+        database_clock: Some(clock),
     }
 }

@@ -2,16 +2,22 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use vouchsafe_issuer::AcceptedRollback;
 
 use crate::app::{App, StartError, check_lifetimes};
 use crate::config::Config;
 use crate::http::accept;
 use crate::machine::real_machine;
+use crate::state::OnRollback;
+
+/// How long the last heartbeat may hold up the end.
+const LAST_BEAT: Duration = Duration::from_secs(2);
 
 /// Both listeners, bound.
 pub(crate) struct Listeners {
@@ -33,21 +39,41 @@ impl Listeners {
     }
 }
 
-/// Runs the server that the configuration describes until SIGTERM or SIGINT, and then to the end of what it accepted.
-///
-/// # Errors
-/// [`StartError`].
-pub async fn run(config: Config) -> Result<(), StartError> {
-    check_lifetimes(&config)?;
-    let listeners = Listeners::bind(config.server.listen, config.server.management_listen).await?;
-    let app = App::open(config, real_machine()).await?;
-    tracing::info!(
-        event = "ready",
-        issuer = app.config().issuer.as_str(),
-        listen = %app.config().server.listen,
-        management_listen = %app.config().server.management_listen
-    );
-    until_told(app, listeners).await
+/// A server that is opened and bound, and accepts nothing yet.
+pub struct Server {
+    app: App,
+    listeners: Listeners,
+}
+
+impl Server {
+    /// Opens the server that the configuration describes; says what accepting a rollback came to.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open(
+        config: Config,
+        on_rollback: &OnRollback,
+    ) -> Result<(Self, Option<AcceptedRollback>), StartError> {
+        check_lifetimes(&config)?;
+        let listeners = Listeners::bind(config.server.listen, config.server.management_listen).await?;
+        let (app, accepted) = App::open_on(config, real_machine(), on_rollback).await?;
+        Ok((Self { app, listeners }, accepted))
+    }
+
+    /// Serves until SIGTERM or SIGINT, and then to the end of what it accepted.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn run(self) -> Result<(), StartError> {
+        let config = self.app.config();
+        tracing::info!(
+            event = "ready",
+            issuer = config.issuer.as_str(),
+            listen = %config.server.listen,
+            management_listen = %config.server.management_listen
+        );
+        until_told(self.app, self.listeners).await
+    }
 }
 
 /// Serves an opened application until SIGTERM or SIGINT.
@@ -64,6 +90,8 @@ pub(crate) async fn until_told(app: App, listeners: Listeners) -> Result<(), Sta
     // Every receiver is gone only when everything has ended already.
     let _ = down.send(true);
     let _ = tokio::join!(public, management);
+    // What was committed since the last beat is known outside too, unless the database is away.
+    let _ = tokio::time::timeout(LAST_BEAT, app.heartbeat()).await;
     app.issuer().store().close().await;
     Ok(())
 }

@@ -17,7 +17,9 @@ pub fn start(config: &LogConfig) {
     let log = fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
-        .with_target(false);
+        .with_target(false)
+        // Told of on standard error, which is what just failed: that would be a panic.
+        .log_internal_errors(false);
     let started = match config.format {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
         LogFormat::Text => log.try_init(),

@@ -259,9 +259,9 @@ impl Store {
         }
         if let Some(revocation) = ending {
             end_of_client(
-                &*write,
+                &write,
                 &client.id,
-                &self.stamped(revocation),
+                || self.stamped(revocation),
                 RevokeReason::ClientDisabled,
             )
             .await?;
@@ -290,9 +290,9 @@ impl Store {
         )
         .await?;
         end_of_client(
-            &*write,
+            &write,
             id,
-            &self.stamped(revocation),
+            || self.stamped(revocation),
             RevokeReason::ClientDeleted,
         )
         .await?;

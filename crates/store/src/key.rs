@@ -1,8 +1,10 @@
 //! Rows of the issuer's keys: public half, sealed private half, and the instants that make its state.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
+use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{Kid, Timestamp};
 
+use crate::backend::Write;
 use crate::family::end_of_mac_key;
 use crate::log::{append_revocation, conclude};
 use crate::sql::{Cell, all, execute, instant, one};
@@ -95,9 +97,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn keys(&self) -> Result<(Vec<KeyRow>, i64), StoreError> {
-        let version = key_version(self.db.reader()).await?;
+        let version = key_version(self.db.follower()).await?;
         let sql = format!("SELECT {COLUMNS} FROM issuer_key ORDER BY activates_at, kid");
-        let rows: Vec<Row> = all(self.db.reader(), &sql, []).await?;
+        let rows: Vec<Row> = all(self.db.follower(), &sql, []).await?;
         let keys = rows.into_iter().map(Row::into_key).collect::<Result<_, _>>()?;
         Ok((keys, version))
     }
@@ -117,6 +119,7 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<u64, StoreError> {
         let write = self.db.write().await?;
+        lock_keys(&write).await?;
         if key_version(&*write).await? != version {
             return Err(StoreError::Stale { what: "set of keys" });
         }
@@ -124,20 +127,35 @@ impl Store {
             apply(&*write, change, self.now()).await?;
         }
         let revocation = revocation.map(|revocation| self.stamped(revocation));
-        if let Some(revocation) = &revocation {
-            append_revocation(&*write, revocation).await?;
-        }
         let ended = match (ended_mac, &revocation) {
-            (Some(kid), Some(revocation)) => end_of_mac_key(&*write, kid, revocation).await?,
+            (Some(kid), Some(revocation)) => end_of_mac_key(&write, kid, revocation).await?,
             _ => 0,
         };
+        if let Some(revocation) = &revocation {
+            append_revocation(&write, revocation).await?;
+        }
+        reach("keys.before_commit");
         conclude(write, ChangeKind::Keys, "", audit).await?;
+        reach("keys.after_commit");
         Ok(ended)
     }
 }
 
+/// One change of the set of keys after the other: the loser of two waits here and then finds the version changed.
+pub(crate) async fn lock_keys(write: &Write) -> Result<(), StoreError> {
+    let sql = "UPDATE counter SET n = n + 1 WHERE name = 'keys'";
+    match execute(&**write, sql, []).await? {
+        1 => Ok(()),
+        _ => Err(StoreError::Corrupt {
+            table: "counter",
+            column: "name",
+            id: "keys".to_owned(),
+        }),
+    }
+}
+
 /// How many changes the set of keys has seen. Read before the keys: a change in between makes the guard fail, never pass.
-async fn key_version(db: &impl ConnectionTrait) -> Result<i64, StoreError> {
+pub(crate) async fn key_version(db: &impl ConnectionTrait) -> Result<i64, StoreError> {
     #[derive(FromQueryResult)]
     struct Version {
         version: i64,
@@ -147,7 +165,11 @@ async fn key_version(db: &impl ConnectionTrait) -> Result<i64, StoreError> {
     Ok(version.map_or(0, |version| version.version))
 }
 
-async fn apply(db: &impl ConnectionTrait, change: &KeyChange, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn apply(
+    db: &impl ConnectionTrait,
+    change: &KeyChange,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let touched = match change {
         KeyChange::Insert(key) => insert(db, key).await?,
         KeyChange::Activate(kid, at) => {

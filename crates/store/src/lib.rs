@@ -11,6 +11,7 @@ mod error;
 mod family;
 mod key;
 mod log;
+mod mark;
 mod resource;
 mod role;
 mod sign_in;
@@ -20,7 +21,7 @@ mod sweep;
 mod user;
 
 pub use audit::{AuditEntry, AuditRecord};
-pub use backend::Database;
+pub use backend::{Database, SchemaLock, Wake};
 pub use client::{ApplicationType, Client, Rotation};
 pub use client_secret::{ClientSecret, NewSecret};
 pub use error::StoreError;
@@ -30,6 +31,7 @@ pub use family::{
 };
 pub use key::{KeyChange, KeyRow};
 pub use log::{ChangeEntry, ChangeKind, LogHeads, NewRevocation};
+pub use mark::{Accepted, Mark, Rollback};
 pub use resource::Resource;
 pub use role::Role;
 pub use sign_in::{BackOff, LoginCandidate};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::FromQueryResult;
 use vouchsafe_protocol::{RevocationEntry, RevocationKind, Timestamp};
 
-use crate::backend::Write;
+use crate::backend::{Write, retrying};
 use crate::sql::{Cell, all, execute, instant, one};
 use crate::{AuditEntry, Store, StoreError};
 
@@ -87,10 +87,14 @@ struct Number {
     n: i64,
 }
 
-/// Takes the next number of a log; the row lock holds appends in order until the commit, so numbers have no gaps.
-async fn next_number(db: &impl ConnectionTrait, log: &'static str) -> Result<i64, StoreError> {
+/// Takes the next number of a log, and sees to it that followers are told. The row lock holds appends in order until the
+/// commit, so numbers have no gaps; it is the last lock that a transaction takes.
+async fn next_number(write: &Write, log: &'static str) -> Result<i64, StoreError> {
     let sql = "UPDATE log_head SET n = n + 1 WHERE name = $1 RETURNING n";
-    let number: Option<Number> = one(db, sql, [log.into()]).await?;
+    let number: Option<Number> = one(&**write, sql, [log.into()]).await?;
+    if let Some(wake_up) = write.wake_up() {
+        execute(&**write, wake_up, []).await?;
+    }
     number.map(|number| number.n).ok_or(StoreError::Corrupt {
         table: "log_head",
         column: "name",
@@ -100,7 +104,7 @@ async fn next_number(db: &impl ConnectionTrait, log: &'static str) -> Result<i64
 
 /// A token that a client got for itself after another revocation of the same second carries the next one; this covers
 /// it too. Tokens for people fall with their family.
-async fn covering(db: &impl ConnectionTrait, entry: &NewRevocation) -> Result<Timestamp, StoreError> {
+async fn covering(write: &Write, entry: &NewRevocation) -> Result<Timestamp, StoreError> {
     if entry.kind != RevocationKind::Client {
         return Ok(entry.not_before);
     }
@@ -110,7 +114,7 @@ async fn covering(db: &impl ConnectionTrait, entry: &NewRevocation) -> Result<Ti
         entry.kind.as_str().into(),
         entry.key.clone().into(),
     ];
-    let earlier: Option<Number> = one(db, sql, values).await?;
+    let earlier: Option<Number> = one(&**write, sql, values).await?;
     let next_second = entry.at.plus(Duration::from_secs(1));
     Ok(match earlier {
         Some(Number { n: 1.. }) => entry.not_before.max(next_second),
@@ -119,12 +123,9 @@ async fn covering(db: &impl ConnectionTrait, entry: &NewRevocation) -> Result<Ti
 }
 
 /// Appends a revocation inside the caller's transaction.
-pub(crate) async fn append_revocation(
-    db: &impl ConnectionTrait,
-    entry: &NewRevocation,
-) -> Result<(), StoreError> {
-    let n = next_number(db, "revocation").await?;
-    let not_before = covering(db, entry).await?;
+pub(crate) async fn append_revocation(write: &Write, entry: &NewRevocation) -> Result<(), StoreError> {
+    let n = next_number(write, "revocation").await?;
+    let not_before = covering(write, entry).await?;
     let sql =
         "INSERT INTO revocation_log (n, kind, key, not_before, expires, at) VALUES ($1, $2, $3, $4, $5, $6)";
     let values = [
@@ -135,20 +136,15 @@ pub(crate) async fn append_revocation(
         entry.expires.as_unix().into(),
         entry.at.as_unix().into(),
     ];
-    execute(db, sql, values).await.map(drop)
+    execute(&**write, sql, values).await.map(drop)
 }
 
 /// Appends a change inside the caller's transaction.
-async fn append_change(
-    db: &impl ConnectionTrait,
-    kind: ChangeKind,
-    key: &str,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let n = next_number(db, "change").await?;
+async fn append_change(write: &Write, kind: ChangeKind, key: &str, at: Timestamp) -> Result<(), StoreError> {
+    let n = next_number(write, "change").await?;
     let sql = "INSERT INTO change_log (n, kind, key, at) VALUES ($1, $2, $3, $4)";
     execute(
-        db,
+        &**write,
         sql,
         [n.into(), kind.as_str().into(), key.into(), at.as_unix().into()],
     )
@@ -163,7 +159,7 @@ pub(crate) async fn conclude(
     key: &str,
     audit: &AuditEntry,
 ) -> Result<(), StoreError> {
-    append_change(&*write, kind, key, audit.at).await?;
+    append_change(&write, kind, key, audit.at).await?;
     crate::audit::write(&*write, audit).await?;
     write.commit().await
 }
@@ -181,7 +177,7 @@ impl Store {
         }
         let sql = "SELECT (SELECT n FROM log_head WHERE name = 'revocation') AS revocation, \
                    (SELECT n FROM log_head WHERE name = 'change') AS change";
-        let heads: Option<Heads> = one(self.db.reader(), sql, []).await?;
+        let heads: Option<Heads> = one(self.db.follower(), sql, []).await?;
         heads
             .map(|heads| LogHeads {
                 revocation: heads.revocation,
@@ -213,7 +209,7 @@ impl Store {
         }
         let sql =
             "SELECT n, kind, key, not_before, expires FROM revocation_log WHERE n > $1 ORDER BY n LIMIT $2";
-        let rows: Vec<Row> = all(self.db.reader(), sql, [after.into(), i64::from(limit).into()]).await?;
+        let rows: Vec<Row> = all(self.db.follower(), sql, [after.into(), i64::from(limit).into()]).await?;
         rows.into_iter()
             .map(|row| {
                 let cell = Cell {
@@ -244,7 +240,7 @@ impl Store {
             key: String,
         }
         let sql = "SELECT n, kind, key FROM change_log WHERE n > $1 ORDER BY n LIMIT $2";
-        let rows: Vec<Row> = all(self.db.reader(), sql, [after.into(), i64::from(limit).into()]).await?;
+        let rows: Vec<Row> = all(self.db.follower(), sql, [after.into(), i64::from(limit).into()]).await?;
         Ok(rows
             .into_iter()
             .map(|row| ChangeEntry {
@@ -260,9 +256,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn revoke_by_log(&self, entry: &NewRevocation, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        append_revocation(&*write, entry).await?;
-        crate::audit::write(&*write, audit).await?;
-        write.commit().await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            append_revocation(&write, entry).await?;
+            crate::audit::write(&*write, audit).await?;
+            write.commit().await
+        })
+        .await
     }
 }

@@ -5,6 +5,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{SecretString, Subject, Timestamp};
 
+use crate::backend::retrying;
 use crate::sql::{Cell, execute, one};
 use crate::{Store, StoreError};
 
@@ -69,26 +70,29 @@ impl Store {
         now: Timestamp,
         back_off: BackOff,
     ) -> Result<bool, StoreError> {
-        let write = self.db.write().await?;
         let sql = "INSERT INTO sign_in_attempt (name, source, failures, next_attempt_at, updated_at) \
                    VALUES ($1, $2, 1, 0, $3) ON CONFLICT (name, source) DO UPDATE SET \
                    failures = sign_in_attempt.failures + 1, updated_at = $3, next_attempt_at = CASE \
                    WHEN sign_in_attempt.failures < $4 THEN 0 \
                    WHEN sign_in_attempt.failures - $4 > 20 THEN $3 + $5 \
-                   WHEN (1 << (sign_in_attempt.failures - $4)) > $5 THEN $3 + $5 \
-                   ELSE $3 + (1 << (sign_in_attempt.failures - $4)) END \
+                   WHEN (CAST(1 AS BIGINT) << CAST(sign_in_attempt.failures - $4 AS INTEGER)) > $5 THEN $3 + $5 \
+                   ELSE $3 + (CAST(1 AS BIGINT) << CAST(sign_in_attempt.failures - $4 AS INTEGER)) END \
                    WHERE sign_in_attempt.next_attempt_at <= $3 \
                    OR sign_in_attempt.next_attempt_at > $3 + $5";
-        let values = [
-            name.into(),
-            source.into(),
-            now.as_unix().into(),
-            back_off.free.into(),
-            back_off.longest.into(),
-        ];
-        let counted = execute(&*write, sql, values).await?;
-        write.commit().await?;
-        Ok(counted == 1)
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let values = [
+                name.into(),
+                source.into(),
+                now.as_unix().into(),
+                back_off.free.into(),
+                back_off.longest.into(),
+            ];
+            let counted = execute(&*write, sql, values).await?;
+            write.commit().await?;
+            Ok(counted == 1)
+        })
+        .await
     }
 
     /// Gives the attempts of this source on this name back after a success.

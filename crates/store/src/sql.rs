@@ -1,44 +1,76 @@
 //! The three ways a statement is run, and the reading of typed columns.
 
-use sea_orm::{ConnectionTrait, FromQueryResult, Statement, Value};
+use std::future::Future;
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, RuntimeErr, Statement, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vouchsafe_protocol::Timestamp;
 
 use crate::StoreError;
 
+/// How long a database may take to answer one statement. Longer than it lets a statement run itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
+
+/// How many broken connections one piece of work meets at most.
+pub(crate) const BROKEN: u32 = 10;
+
+/// Waits for an answer, but not for ever: what a silent network hides is unknown, and said to be so.
+pub(crate) async fn patient<T>(answer: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StoreError::Unavailable(DbErr::Conn(RuntimeErr::Internal(
+            "the database does not answer".to_owned(),
+        )))),
+    }
+}
+
 /// Runs a statement and says how many rows it touched.
-pub(crate) async fn execute<const N: usize>(
+pub(crate) async fn execute(
     db: &impl ConnectionTrait,
     sql: &str,
-    values: [Value; N],
+    values: impl IntoIterator<Item = Value>,
 ) -> Result<u64, StoreError> {
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    Ok(db.execute_raw(statement).await?.rows_affected())
+    Ok(patient(db.execute_raw(statement)).await?.rows_affected())
 }
 
 /// Reads at most one row.
-pub(crate) async fn one<R: FromQueryResult, const N: usize>(
+pub(crate) async fn one<R: FromQueryResult>(
     db: &impl ConnectionTrait,
     sql: &str,
-    values: [Value; N],
+    values: impl IntoIterator<Item = Value>,
 ) -> Result<Option<R>, StoreError> {
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    let row = db.query_one_raw(statement).await?;
-    Ok(row.map(|row| R::from_query_result(&row, "")).transpose()?)
+    Ok(all(db, sql, values).await?.into_iter().next())
 }
 
 /// Reads every row.
-pub(crate) async fn all<R: FromQueryResult, const N: usize>(
+pub(crate) async fn all<R: FromQueryResult>(
     db: &impl ConnectionTrait,
     sql: &str,
-    values: [Value; N],
+    values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<R>, StoreError> {
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    let rows = db.query_all_raw(statement).await?;
+    let mut tries = 0;
+    let rows = loop {
+        tries += 1;
+        match patient(db.query_all_raw(statement.clone())).await {
+            // After a restart of the database each connection of a pool is found broken once. Inside a transaction the
+            // next try finds the same.
+            Err(error) if error.is_broken() && tries <= BROKEN => {}
+            rows => break rows?,
+        }
+    };
     rows.iter()
         .map(|row| R::from_query_result(row, "").map_err(StoreError::from))
         .collect()
+}
+
+/// The placeholders `$first, $first+1, ..` for `count` values.
+pub(crate) fn placeholders(first: usize, count: usize) -> String {
+    let placeholders: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
+    placeholders.join(", ")
 }
 
 /// Names a cell for the error that an unreadable one gives.

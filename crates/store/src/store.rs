@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vouchsafe_protocol::{Clock, Timestamp};
 
 use crate::family::RotationQueue;
-use crate::{Database, NewRevocation, StoreError};
+use crate::{Database, NewRevocation, StoreError, Wake};
 
 /// Everything that outlives a process. Cloning shares the connections and the queue.
 #[derive(Clone)]
@@ -44,6 +44,20 @@ impl Store {
             at: now,
             ..revocation.clone()
         }
+    }
+
+    /// Begins to wait for appends to the logs, by whichever process.
+    #[must_use]
+    pub fn wake(&self) -> Wake {
+        self.db.wake()
+    }
+
+    /// The database's own clock in milliseconds since 1970; none for a database that has no clock of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn time_millis(&self) -> Result<Option<i64>, StoreError> {
+        self.db.time_millis().await
     }
 
     /// Asks the database for a sign of life.

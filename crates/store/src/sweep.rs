@@ -1,16 +1,20 @@
-//! Forgetting in small batches what nothing can need any more.
+//! Forgetting in small batches what nothing can need any more: each kind in a transaction of its own, oldest first by
+//! an index, and never waiting for a row that somebody holds.
 
 use std::time::Duration;
 
+use sea_orm::FromQueryResult;
 use vouchsafe_protocol::Timestamp;
+use vouchsafe_protocol::failpoint::reach;
 
-use crate::sql::execute;
+use crate::backend::retrying;
+use crate::sql::{execute, one};
 use crate::{Store, StoreError};
 
-/// How many rows one sweep removed.
+/// Numbers of rows, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Families past their absolute end.
+    /// Families past their absolute end. Until then a row stays, ended or not: it recognises every token of its line.
     pub families: u64,
     /// Entries of the revocation log that no token can fall under.
     pub revocations: u64,
@@ -20,37 +24,143 @@ pub struct Swept {
     pub secrets: u64,
     /// Failed sign-ins that were long ago.
     pub attempts: u64,
+    /// Audit rows beyond their retention.
+    pub audit: u64,
+}
+
+impl Swept {
+    /// The largest of the numbers.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        let of_tokens = self.families.max(self.revocations).max(self.changes);
+        of_tokens.max(self.secrets).max(self.attempts).max(self.audit)
+    }
 }
 
 const CHANGES_KEPT: Duration = Duration::from_secs(24 * 3600);
 const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// The backlog is counted up to here.
+const COUNTED: i64 = 100_000;
+
+/// What is swept of one table: rows whose `age` lies before an instant.
+struct Kind {
+    table: &'static str,
+    key: &'static str,
+    age: &'static str,
+    but: &'static str,
+}
+
+const FAMILIES: Kind = kind("refresh_family", "id", "absolute_expires_at");
+const REVOCATIONS: Kind = kind("revocation_log", "n", "expires");
+const CHANGES: Kind = Kind {
+    // The newest entry about keys stays: it is the version that guards their next change.
+    but: " AND n <> (SELECT COALESCE(MAX(n), 0) FROM change_log WHERE kind = 'keys')",
+    ..kind("change_log", "n", "at")
+};
+const SECRETS: Kind = kind("client_secret", "id", "expires_at");
+const ATTEMPTS: Kind = kind("sign_in_attempt", "name, source", "updated_at");
+const AUDIT: Kind = kind("audit", "id", "at");
+
+const fn kind(table: &'static str, key: &'static str, age: &'static str) -> Kind {
+    Kind {
+        table,
+        key,
+        age,
+        but: "",
+    }
+}
+
+/// Before which instant rows of each kind are due.
+struct Due {
+    now: Timestamp,
+    audit: Timestamp,
+}
+
+impl Due {
+    fn new(now: Timestamp, audit_kept: Duration) -> Self {
+        let audit = now.minus(audit_kept);
+        Self { now, audit }
+    }
+
+    fn changes(&self) -> Timestamp {
+        self.now.minus(CHANGES_KEPT)
+    }
+
+    fn attempts(&self) -> Timestamp {
+        self.now.minus(ATTEMPTS_KEPT)
+    }
+}
 
 impl Store {
-    /// Removes at most `batch` rows of each kind in one short transaction.
+    /// Removes at most `batch` rows of each kind; audit rows once they are older than `audit_kept`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; what was removed before it stays removed.
+    pub async fn sweep(&self, now: Timestamp, audit_kept: Duration, batch: u32) -> Result<Swept, StoreError> {
+        let due = Due::new(now, audit_kept);
+        Ok(Swept {
+            families: self.sweep_kind(&FAMILIES, due.now, batch).await?,
+            revocations: self.sweep_kind(&REVOCATIONS, due.now, batch).await?,
+            changes: self.sweep_kind(&CHANGES, due.changes(), batch).await?,
+            secrets: self.sweep_kind(&SECRETS, due.now, batch).await?,
+            attempts: self.sweep_kind(&ATTEMPTS, due.attempts(), batch).await?,
+            audit: self.sweep_kind(&AUDIT, due.audit, batch).await?,
+        })
+    }
+
+    /// How many rows wait to be swept, each kind counted up to 100,000.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn sweep(&self, now: Timestamp, batch: u32) -> Result<Swept, StoreError> {
-        let write = self.db.write().await?;
-        let limit = i64::from(batch);
-        let mut swept = Swept::default();
-        let sql = "DELETE FROM refresh_family WHERE id IN \
-                   (SELECT id FROM refresh_family WHERE absolute_expires_at < $1 LIMIT $2)";
-        swept.families = execute(&*write, sql, [now.as_unix().into(), limit.into()]).await?;
-        let sql = "DELETE FROM revocation_log WHERE n IN (SELECT n FROM revocation_log WHERE expires < $1 LIMIT $2)";
-        swept.revocations = execute(&*write, sql, [now.as_unix().into(), limit.into()]).await?;
-        // The newest entry about keys stays: it is the version that guards their next change.
-        let sql = "DELETE FROM change_log WHERE n IN (SELECT n FROM change_log WHERE at < $1 \
-                   AND n <> (SELECT COALESCE(MAX(n), 0) FROM change_log WHERE kind = 'keys') LIMIT $2)";
-        let before = now.minus(CHANGES_KEPT).as_unix();
-        swept.changes = execute(&*write, sql, [before.into(), limit.into()]).await?;
-        let sql = "DELETE FROM client_secret WHERE id IN (SELECT id FROM client_secret WHERE expires_at < $1 LIMIT $2)";
-        swept.secrets = execute(&*write, sql, [now.as_unix().into(), limit.into()]).await?;
-        let sql = "DELETE FROM sign_in_attempt WHERE (name, source) IN \
-                   (SELECT name, source FROM sign_in_attempt WHERE updated_at < $1 LIMIT $2)";
-        let before = now.minus(ATTEMPTS_KEPT).as_unix();
-        swept.attempts = execute(&*write, sql, [before.into(), limit.into()]).await?;
-        write.commit().await?;
-        Ok(swept)
+    pub async fn sweep_backlog(&self, now: Timestamp, audit_kept: Duration) -> Result<Swept, StoreError> {
+        let due = Due::new(now, audit_kept);
+        Ok(Swept {
+            families: self.count_due(&FAMILIES, due.now).await?,
+            revocations: self.count_due(&REVOCATIONS, due.now).await?,
+            changes: self.count_due(&CHANGES, due.changes()).await?,
+            secrets: self.count_due(&SECRETS, due.now).await?,
+            attempts: self.count_due(&ATTEMPTS, due.attempts()).await?,
+            audit: self.count_due(&AUDIT, due.audit).await?,
+        })
+    }
+
+    async fn sweep_kind(&self, kind: &Kind, before: Timestamp, batch: u32) -> Result<u64, StoreError> {
+        // Most sweeps find nothing: a look costs no write lock.
+        if self.count_up_to(kind, before, 1).await? == 0 {
+            return Ok(0);
+        }
+        let Kind { table, key, age, but } = kind;
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let free = write.for_update_of_free();
+            let sql = format!(
+                "DELETE FROM {table} WHERE ({key}) IN \
+                 (SELECT {key} FROM {table} WHERE {age} < $1{but} ORDER BY {age} LIMIT $2{free})"
+            );
+            let swept = execute(&*write, &sql, [before.as_unix().into(), i64::from(batch).into()]).await?;
+            reach("sweep.before_commit");
+            write.commit().await?;
+            reach("sweep.after_commit");
+            Ok(swept)
+        })
+        .await
+    }
+
+    async fn count_due(&self, kind: &Kind, before: Timestamp) -> Result<u64, StoreError> {
+        self.count_up_to(kind, before, COUNTED).await
+    }
+
+    async fn count_up_to(&self, kind: &Kind, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Count {
+            n: i64,
+        }
+        let Kind { table, age, but, .. } = kind;
+        let sql = format!(
+            "SELECT COUNT(*) AS n FROM (SELECT 1 AS due FROM {table} WHERE {age} < $1{but} LIMIT $2) AS rows_due"
+        );
+        let values = [before.as_unix().into(), limit.into()];
+        let count: Option<Count> = one(self.db.reader(), &sql, values).await?;
+        Ok(count.map_or(0, |count| u64::try_from(count.n).unwrap_or(0)))
     }
 }

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{RoleName, SecretString, Subject, Timestamp};
 
+use crate::backend::Write;
 use crate::family::end_of_subject;
 use crate::log::conclude;
 use crate::sign_in::forget_attempts;
@@ -59,8 +60,8 @@ struct Row {
     created_at: i64,
 }
 
-const COLUMNS: &str =
-    "subject, username, email, (password_hash IS NOT NULL) + 0 AS has_password, locked_at, created_at";
+const COLUMNS: &str = "subject, username, email, CAST(CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END AS BIGINT) AS has_password, \
+    locked_at, created_at";
 
 impl Row {
     fn into_user(self, roles: Vec<RoleName>) -> Result<User, StoreError> {
@@ -101,20 +102,19 @@ pub(crate) async fn roles_of(db: &impl ConnectionTrait, subject: &str) -> Result
         .collect()
 }
 
-async fn put_roles(
-    db: &impl ConnectionTrait,
-    subject: &Subject,
-    roles: &[RoleName],
-) -> Result<(), StoreError> {
+async fn put_roles(write: &Write, subject: &Subject, roles: &[RoleName]) -> Result<(), StoreError> {
     execute(
-        db,
+        &**write,
         "DELETE FROM user_role WHERE subject = $1",
         [subject.as_str().into()],
     )
     .await?;
     for role in roles {
-        let sql = "INSERT INTO user_role (subject, role) SELECT $1, name FROM role WHERE name = $2";
-        if execute(db, sql, [subject.as_str().into(), role.as_str().into()]).await? == 0 {
+        let sql = format!(
+            "INSERT INTO user_role (subject, role) SELECT $1, name FROM role WHERE name = $2{}",
+            write.for_share()
+        );
+        if execute(&**write, &sql, [subject.as_str().into(), role.as_str().into()]).await? == 0 {
             return Err(StoreError::NotFound { what: "role" });
         }
     }
@@ -191,7 +191,7 @@ impl Store {
         execute(&*write, sql, values)
             .await
             .map_err(|error| error.or_exists("user"))?;
-        put_roles(&*write, &user.subject, &user.roles).await?;
+        put_roles(&write, &user.subject, &user.roles).await?;
         conclude(write, ChangeKind::User, user.subject.as_str(), audit).await
     }
 
@@ -210,7 +210,7 @@ impl Store {
         if execute(&*write, sql, [subject.as_str().into(), audit.at.as_unix().into()]).await? == 0 {
             return Err(StoreError::NotFound { what: "user" });
         }
-        put_roles(&*write, subject, roles).await?;
+        put_roles(&write, subject, roles).await?;
         conclude(write, ChangeKind::User, subject.as_str(), audit).await
     }
 
@@ -239,9 +239,9 @@ impl Store {
         }
         forget_attempts(&*write, attempts).await?;
         end_of_subject(
-            &*write,
+            &write,
             subject,
-            &self.stamped(revocation),
+            || self.stamped(revocation),
             RevokeReason::PasswordChanged,
         )
         .await?;
@@ -300,9 +300,9 @@ impl Store {
         forget_attempts(&*write, attempts).await?;
         if let Some(revocation) = revocation {
             end_of_subject(
-                &*write,
+                &write,
                 subject,
-                &self.stamped(revocation),
+                || self.stamped(revocation),
                 RevokeReason::UserLocked,
             )
             .await?;
@@ -338,9 +338,9 @@ impl Store {
         )
         .await?;
         end_of_subject(
-            &*write,
+            &write,
             subject,
-            &self.stamped(revocation),
+            || self.stamped(revocation),
             RevokeReason::UserDeleted,
         )
         .await?;

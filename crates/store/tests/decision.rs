@@ -16,7 +16,7 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The default of public clients, and the one of clients that authenticate.
 const WINDOWS: [u64; 3] = [0, 30, 24 * 3600];
 
-const REASONS: [RevokeReason; 9] = [
+const REASONS: [RevokeReason; 10] = [
     RevokeReason::Revoked,
     RevokeReason::Reused,
     RevokeReason::Operator,
@@ -26,6 +26,7 @@ const REASONS: [RevokeReason; 9] = [
     RevokeReason::ClientDisabled,
     RevokeReason::ClientDeleted,
     RevokeReason::MacKeyRevoked,
+    RevokeReason::Rollback,
 ];
 
 fn at(seconds: i64) -> Timestamp {

@@ -47,8 +47,8 @@ impl Issuer {
     }
 
     fn view_key(&self, record: &KeyRecord) -> KeyView {
-        let policy = &self.config.key_policy;
-        let (state, next_step) = match record.state(self.now(), policy) {
+        let policy = self.key_policy();
+        let (state, next_step) = match record.state(self.now(), &policy) {
             KeyState::Next { activates_at } => ("next", Some(("active", activates_at))),
             KeyState::Active { deactivates_at, .. } => {
                 ("active", deactivates_at.map(|at| ("verify_only", at)))
@@ -94,12 +94,12 @@ impl Issuer {
         actor: &Actor,
     ) -> Result<usize, AdminError> {
         let now = self.now();
-        let policy = &self.config.key_policy;
+        let policy = self.key_policy();
         let (records, version) = self.read_keys().await?;
         self.must_be_ours(&records)?;
         let mut steps = Vec::new();
         for (algorithm, purpose) in lines {
-            let planned = plan_rotation(&records, *algorithm, *purpose, policy, now, urgency);
+            let planned = plan_rotation(&records, *algorithm, *purpose, &policy, now, urgency);
             steps.extend(planned.map_err(|refused| match refused {
                 RotateRefused::StillCached { until } => AdminError::Refused(format!(
                     "a key set without the next {algorithm} key may be cached for {} more seconds; --force overrides",
@@ -150,12 +150,10 @@ impl Issuer {
         let now = self.now();
         let (records, version) = self.read_keys().await?;
         let steps =
-            plan_revocation(&records, kid, &self.config.key_policy, now).map_err(
-                |refused| match refused {
-                    RevokeRefused::NotFound { kid } => AdminError::not_found("key", kid),
-                    RevokeRefused::AlreadyRevoked { .. } => AdminError::Refused(refused.to_string()),
-                },
-            )?;
+            plan_revocation(&records, kid, &self.key_policy(), now).map_err(|refused| match refused {
+                RevokeRefused::NotFound { kid } => AdminError::not_found("key", kid),
+                RevokeRefused::AlreadyRevoked { .. } => AdminError::Refused(refused.to_string()),
+            })?;
         let purpose = records
             .iter()
             .find(|record| record.kid == *kid)

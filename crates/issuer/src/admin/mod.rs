@@ -8,6 +8,7 @@ mod desired;
 pub(crate) mod keys;
 pub(crate) mod resource;
 pub(crate) mod role;
+pub(crate) mod rollback;
 pub(crate) mod session;
 pub(crate) mod token;
 pub(crate) mod user;

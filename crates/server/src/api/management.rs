@@ -22,13 +22,15 @@ pub(crate) fn endpoint(state: &ApiState) -> BoxEndpoint<'static> {
         .boxed()
 }
 
-/// Ready: the database answers, the view of revocations is current, and every algorithm has a key that signs.
+/// Ready: the database answers, the view of revocations is current, every algorithm has a key that signs, and the clocks
+/// agree.
 async fn readiness(state: &ApiState) -> Response {
     let issuer = &state.issuer;
     let store = issuer.store().ping().await.is_ok();
     let view = issuer.view_is_current();
     let keys = issuer.can_sign();
-    let ready = store && view && keys;
+    let clock = issuer.clock_is_right();
+    let ready = store && view && keys && clock;
     let status = if ready {
         StatusCode::OK
     } else {
@@ -37,7 +39,7 @@ async fn readiness(state: &ApiState) -> Response {
     let word = if ready { "ready" } else { "not ready" };
     answer(
         status,
-        &json!({"status": word, "checks": {"database": store, "revocations": view, "keys": keys}}),
+        &json!({"status": word, "checks": {"database": store, "revocations": view, "keys": keys, "clock": clock}}),
     )
 }
 

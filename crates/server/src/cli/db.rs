@@ -2,12 +2,13 @@
 
 use clap::Subcommand;
 use serde::Serialize;
-use vouchsafe_migrations::Change;
+use vouchsafe_migrations::{Schema, Standing, State};
 use vouchsafe_store::Database;
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::globals::{Globals, database_exists};
 use super::output::{Output, table};
+use crate::schema::{self, Migrated};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -23,6 +24,7 @@ struct ChangeView {
     name: String,
     applied: bool,
     new: bool,
+    newer: bool,
 }
 
 pub(super) async fn run(verb: &Verb, globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
@@ -32,16 +34,21 @@ pub(super) async fn run(verb: &Verb, globals: &Globals, out: &mut Output<'_>) ->
         database_exists(&url)?;
     }
     let database = Database::open(url.expose(), create).await?;
-    let changes = match verb {
-        Verb::Migrate => migrate(&database).await,
-        Verb::Status => status(&database).await.map(|changes| views(changes, &[])),
+    let told = match verb {
+        Verb::Migrate => schema::migrate(&database).await,
+        Verb::Status => schema::read(&database).await.map(|schema| Migrated {
+            schema,
+            applied: Vec::new(),
+        }),
     };
     database.close().await;
-    out.show(&changes?, |changes| {
-        let state = |change: &ChangeView| match (change.applied, change.new) {
-            (true, true) => "applied now",
-            (true, false) => "applied",
-            (false, _) => "missing",
+    let Migrated { schema, applied } = told?;
+    out.show(&views(&schema, &applied), |changes| {
+        let state = |change: &ChangeView| match change {
+            ChangeView { newer: true, .. } => "newer",
+            ChangeView { new: true, .. } => "applied now",
+            ChangeView { applied: true, .. } => "applied",
+            _ => "missing",
         };
         table(
             ["CHANGE", "STATE"],
@@ -49,58 +56,54 @@ pub(super) async fn run(verb: &Verb, globals: &Globals, out: &mut Output<'_>) ->
                 .iter()
                 .map(|change| [change.name.clone(), state(change).to_owned()]),
         )
-    })
+    })?;
+    match schema.standing() {
+        Standing::Current | Standing::Behind(_) => Ok(()),
+        standing => Err(Failure::refused(standing.to_string())),
+    }
 }
 
-/// The changes that this binary knows; refused when the database has one more.
-pub(super) async fn status(database: &Database) -> Result<Vec<Change>, Failure> {
-    let changes = vouchsafe_migrations::status(database.schema_connection()).await;
-    changes.map_err(|error| {
-        Failure::refused(format!(
-            "the schema is not known to this binary: {}",
-            chain(&error)
-        ))
-    })
-}
-
-async fn migrate(database: &Database) -> Result<Vec<ChangeView>, Failure> {
-    let before = status(database).await?;
-    let migrated = vouchsafe_migrations::migrate(database.schema_connection()).await;
-    migrated.map_err(|error| Failure::failed(format!("the schema was not changed: {}", chain(&error))))?;
-    Ok(views(status(database).await?, &before))
-}
-
-/// A change is new when it was missing `before`.
-fn views(changes: Vec<Change>, before: &[Change]) -> Vec<ChangeView> {
-    let was_missing = |name: &str| before.iter().any(|change| change.name == name && !change.applied);
+/// A change is new when it was applied just now, and newer when this binary does not know it.
+fn views(schema: &Schema, new: &[String]) -> Vec<ChangeView> {
+    let changes = schema.changes.iter();
     changes
-        .into_iter()
         .map(|change| ChangeView {
-            new: change.applied && was_missing(&change.name),
-            applied: change.applied,
-            name: change.name,
+            name: change.name.clone(),
+            applied: change.state != State::Missing,
+            new: new.contains(&change.name),
+            newer: matches!(change.state, State::Newer | State::Unknown),
         })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use vouchsafe_migrations::Change;
+
     use super::*;
 
     #[test]
-    fn what_was_missing_and_is_there_now_is_new() {
-        let change = |name: &str, applied| Change {
+    fn what_was_applied_now_is_new_and_what_nobody_here_knows_is_newer() {
+        let change = |name: &str, state| Change {
             name: name.to_owned(),
-            applied,
+            state,
         };
-        let before = [change("a", true), change("b", false)];
-        let after = views(vec![change("a", true), change("b", true)], &before);
-        let new: Vec<bool> = after.iter().map(|change| change.new).collect();
-        assert_eq!(new, [false, true]);
-        assert!(
-            views(vec![change("a", true)], &[])
-                .iter()
-                .all(|change| !change.new)
+        let schema = Schema {
+            changes: vec![
+                change("a", State::Applied),
+                change("b", State::Applied),
+                change("c", State::Newer),
+            ],
+            floor: 1,
+        };
+        let after = views(&schema, &["b".to_owned()]);
+        let flags: Vec<_> = after
+            .iter()
+            .map(|view| (view.applied, view.new, view.newer))
+            .collect();
+        assert_eq!(
+            flags,
+            [(true, false, false), (true, true, false), (true, false, true)]
         );
     }
 }

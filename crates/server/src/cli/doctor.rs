@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use vouchsafe_issuer::{Issuer, KeyView};
 use vouchsafe_keys::{KeyAlgorithm, Purpose};
+use vouchsafe_migrations::{Schema, Standing, State};
 use vouchsafe_protocol::{SecretString, Timestamp};
 use vouchsafe_store::Database;
 
-use super::db;
 use super::failure::Failure;
 use super::globals::{Globals, database_exists, database_file};
 use super::output::{Output, table};
 use super::time::utc;
 use crate::config::{Config, Settings};
+use crate::state::{Outside, Past};
 
 /// 2025-01-01: no clock that is right shows less.
 const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
@@ -242,31 +243,47 @@ async fn database(url: &SecretString, findings: &mut Vec<Finding>) -> bool {
         "database",
         "reachable; every commit is on disk before it counts",
     ));
-    let schema = db::status(&database).await;
+    let schema = crate::schema::read(&database).await;
     database.close().await;
     match schema {
-        Ok(changes) => match changes.iter().filter(|change| !change.applied).count() {
-            0 => {
-                findings.push(ok("schema", "current"));
-                true
-            }
-            count => {
-                findings.push(fail(
-                    "schema",
-                    format!("{count} changes are missing"),
-                    "`vouchsafe db migrate`",
-                ));
-                false
-            }
-        },
-        Err(failure) => {
-            findings.extend(failed(
-                "schema",
-                &failure,
-                "install the version that changed the schema",
-            ));
+        Ok(schema) => {
+            let finding = schema_finding(&schema);
+            let usable = finding.status == Verdict::Ok;
+            findings.push(finding);
+            usable
+        }
+        Err(error) => {
+            findings.extend(failed("schema", &error.into(), "see that this user may read it"));
             false
         }
+    }
+}
+
+fn schema_finding(schema: &Schema) -> Finding {
+    let check = "schema";
+    match schema.standing() {
+        Standing::Current => match schema.count(State::Newer) {
+            0 => ok(check, "current"),
+            newer => ok(
+                check,
+                format!("of a later version, by {newer} changes; this one can work on it"),
+            ),
+        },
+        Standing::Behind(missing) => fail(
+            check,
+            format!("{missing} changes are missing"),
+            "`vouchsafe db migrate`",
+        ),
+        standing @ Standing::TooNew { .. } => fail(
+            check,
+            standing.to_string(),
+            "install the version that changed the schema",
+        ),
+        standing @ Standing::Strange(_) => fail(
+            check,
+            standing.to_string(),
+            "see that this is the right database, or restore it from a backup",
+        ),
     }
 }
 
@@ -291,8 +308,28 @@ async fn running(config: &Config) -> Vec<Finding> {
         }
         Err(error) => findings.extend(failed("keys", &error.into(), "")),
     }
+    findings.push(past(config, &issuer).await);
     issuer.store().close().await;
     findings
+}
+
+/// Whether a restored backup would be noticed, and whether this is one.
+async fn past(config: &Config, issuer: &Issuer) -> Finding {
+    let check = "state";
+    match Outside::of(config).examine(issuer.store()).await {
+        Past::Whole(found) => ok(check, found),
+        Past::Unknown(found) => warn(
+            check,
+            found,
+            "a restored backup would not be noticed: set state.dir and serve",
+        ),
+        Past::Lost(found) => fail(
+            check,
+            found,
+            "put the current database back, or `vouchsafe serve --accept-rollback`",
+        ),
+        Past::Failed(found) => fail(check, found, "see that the server's user can read it"),
+    }
 }
 
 type Line = (KeyAlgorithm, Purpose);

@@ -157,7 +157,7 @@ impl From<StartError> for Failure {
         let status = match error {
             StartError::Config(error) => return Self::from(error),
             StartError::Policy(_) | StartError::MasterKey(_) => Status::Usage,
-            StartError::Schema(_) | StartError::Refused(_) => Status::Refused,
+            StartError::Schema(_) | StartError::Rollback(_) | StartError::Refused(_) => Status::Refused,
             StartError::Store(ref error) => of_store(error),
             StartError::Issuer(ref error) => of_issuer(error),
             StartError::Io { .. } => Status::Failed,

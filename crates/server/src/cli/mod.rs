@@ -12,6 +12,7 @@ mod globals;
 mod input;
 mod keys;
 mod output;
+mod outside;
 mod resource;
 mod role;
 mod secret_file;
@@ -29,9 +30,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use vouchsafe_issuer::Issuer;
 
 use crate::dev::DevOptions;
+use crate::serve::Server;
+use crate::state::OnRollback;
 use failure::Failure;
 use globals::{Globals, database_exists};
 use output::{Format, Output};
@@ -56,7 +58,7 @@ enum Noun {
     /// Make an instance in a folder, with a demo client and user, and serve it
     Dev(DevArgs),
     /// Serve the configured instance
-    Serve,
+    Serve(ServeArgs),
     /// Look for mistakes in configuration, files and database
     Doctor,
     /// Check, show or begin a configuration
@@ -114,6 +116,25 @@ struct DevArgs {
     /// Address of the management listener
     #[arg(long, value_name = "ADDR")]
     management_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Take a restored or rolled back database as it is: end every session and token that it may have brought back
+    #[arg(long)]
+    accept_rollback: bool,
+}
+
+impl ServeArgs {
+    fn on_rollback(&self) -> OnRollback {
+        if self.accept_rollback {
+            OnRollback::Accept(work::operator())
+        } else {
+            OnRollback::Refuse
+        }
+    }
 }
 
 /// Carries out one command line. What it prints goes to standard output, errors to standard error; the status is one
@@ -144,7 +165,7 @@ async fn carry_out(cli: Cli, out: &mut Output<'_>) -> Result<(), Failure> {
     let globals = cli.globals;
     match cli.noun {
         Noun::Dev(args) => dev(args, globals).await,
-        Noun::Serve => serve(&globals).await,
+        Noun::Serve(args) => serve(&args, &globals, out).await,
         Noun::Doctor => doctor::run(&globals, out).await,
         Noun::Config(verb) => config::run(&verb, &globals, out),
         Noun::Db(verb) => db::run(&verb, &globals, out).await,
@@ -166,19 +187,26 @@ async fn dev(args: DevArgs, globals: Globals) -> Result<(), Failure> {
         management_listen: args.management_listen,
         json: globals.output == Some(Format::Json),
         environment: crate::config::process_environment(),
+        on_rollback: args.serve.on_rollback(),
     };
     Ok(Box::pin(crate::dev::run(options)).await?)
 }
 
-async fn serve(globals: &Globals) -> Result<(), Failure> {
+async fn serve(args: &ServeArgs, globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
     let config = globals.config()?;
     database_exists(&config.database.url)?;
     crate::telemetry::start(&config.log);
-    Ok(Box::pin(crate::serve::run(config)).await?)
+    let (server, accepted) = Box::pin(Server::open(config, &args.on_rollback())).await?;
+    if args.accept_rollback {
+        outside::tell_rollback(accepted, out)?;
+    }
+    Ok(Box::pin(server.run()).await?)
 }
 
 async fn manage(noun: Managed, globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
-    let issuer = open(globals).await?;
+    let config = globals.config()?;
+    database_exists(&config.database.url)?;
+    let (issuer, remembered) = Box::pin(outside::open(&config, out)).await?;
     let mut work = Work {
         issuer: &issuer,
         actor: work::operator(),
@@ -194,14 +222,9 @@ async fn manage(noun: Managed, globals: &Globals, out: &mut Output<'_>) -> Resul
         Managed::Token(verb) => token::run(verb, &mut work).await,
         Managed::Apply(args) => apply::run(&args, &mut work).await,
     };
+    remembered.keep(&issuer, out).await;
     issuer.store().close().await;
     done
-}
-
-async fn open(globals: &Globals) -> Result<Issuer, Failure> {
-    let config = globals.config()?;
-    database_exists(&config.database.url)?;
-    Ok(Box::pin(crate::app::open_issuer(&config, crate::machine::real_machine())).await?)
 }
 
 fn completions(shell: Shell, out: &mut Output<'_>) -> Result<(), Failure> {
@@ -242,9 +265,11 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 mod tests {
     use super::*;
 
-    const COMMANDS: [&str; 51] = [
+    const COMMANDS: [&str; 53] = [
         "dev --data-dir d --listen 127.0.0.1:0 --management-listen 127.0.0.1:0 -o json",
+        "dev --accept-rollback",
         "serve --config vouchsafe.toml",
+        "serve --accept-rollback --config vouchsafe.toml",
         "doctor",
         "completions bash",
         "config check",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use vouchsafe_issuer::LONGEST_ACCESS_TTL;
 use vouchsafe_keys::{MasterKey, MasterKeyError};
 use vouchsafe_protocol::{IssuerUrl, SecretString, SigningAlgorithm};
+use vouchsafe_store::Database;
 
 use crate::http::address::AddressBlock;
 
@@ -15,8 +16,8 @@ use super::error::ConfigError;
 use super::reader::Reader;
 use super::settings::Settings;
 use super::types::{
-    Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel, OutboundConfig, PasswordsConfig,
-    RegistrationConfig, RegistrationMode, ServerConfig, StateConfig, TokensConfig,
+    AuditConfig, Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel, OutboundConfig,
+    PasswordsConfig, RegistrationConfig, RegistrationMode, ServerConfig, StateConfig, TokensConfig,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -73,6 +74,7 @@ impl Reader<'_> {
         let dir = self.path("state.dir");
         let registration = self.registration();
         let passwords = self.passwords();
+        let retention = self.lifetime("audit.retention");
         let log = self.log();
         Some(Config {
             issuer: issuer?,
@@ -86,6 +88,9 @@ impl Reader<'_> {
             state: StateConfig { dir },
             registration: registration?,
             passwords: passwords?,
+            audit: AuditConfig {
+                retention: retention?,
+            },
             log: log?,
         })
     }
@@ -132,8 +137,8 @@ impl Reader<'_> {
 
     fn database(&mut self) -> Option<DatabaseConfig> {
         let url = self.secret("database.url")?;
-        if !url.expose().starts_with("sqlite:") {
-            self.problem("database.url", "want sqlite:... (postgres:... is not there yet)");
+        if !Database::knows(url.expose()) {
+            self.problem("database.url", "want sqlite:... or postgres:...");
             return None;
         }
         Some(DatabaseConfig { url: url.clone() })

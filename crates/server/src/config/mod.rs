@@ -17,8 +17,8 @@ pub use init::template;
 pub use settings::{Row, Settings};
 pub use sources::{Sources, process_environment};
 pub use types::{
-    Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel, OutboundConfig, PasswordsConfig,
-    RegistrationConfig, RegistrationMode, ServerConfig, StateConfig, TokensConfig,
+    AuditConfig, Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel, OutboundConfig,
+    PasswordsConfig, RegistrationConfig, RegistrationMode, ServerConfig, StateConfig, TokensConfig,
 };
 
 #[cfg(test)]

@@ -316,6 +316,12 @@ pub(super) static KEYS: &[Key] = &[
     ),
     default("passwords.iterations", Kind::Integer, "2", "Argon2id: passes."),
     default("passwords.parallelism", Kind::Integer, "1", "Argon2id: lanes."),
+    default(
+        "audit.retention",
+        Kind::Duration,
+        "400d",
+        "How long a row of the audit is kept.",
+    ),
     default("log.format", Kind::Text, "json", "json or text."),
     default(
         "log.level",

@@ -11,8 +11,8 @@ use super::schema::{self, Found, Kind};
 /// No configuration file and no secret is longer than this, in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
 
-/// Variables with our prefix that are not settings: the path of the binary, which the test tool hands to tests.
-const NOT_SETTINGS: [&str; 1] = ["VOUCHSAFE_BIN"];
+/// Variables with our prefix that are not settings: what the test tool hands to tests, and where a test lets a server die.
+const NOT_SETTINGS: [&str; 2] = ["VOUCHSAFE_BIN", "VOUCHSAFE_FAILPOINT"];
 
 /// How a file is read; tests put their own in its place.
 pub(super) type ReadFile<'a> = dyn Fn(&Path) -> io::Result<String> + 'a;

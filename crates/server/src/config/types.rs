@@ -27,6 +27,8 @@ pub struct Config {
     pub registration: RegistrationConfig,
     /// The cost of a password hash.
     pub passwords: PasswordsConfig,
+    /// What is remembered of changes.
+    pub audit: AuditConfig,
     /// The log.
     pub log: LogConfig,
 }
@@ -130,6 +132,13 @@ pub struct PasswordsConfig {
     pub iterations: u32,
     /// Lanes.
     pub parallelism: u32,
+}
+
+/// `[audit]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// How long a row is kept.
+    pub retention: Duration,
 }
 
 /// `[log]`.

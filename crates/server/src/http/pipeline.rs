@@ -66,7 +66,7 @@ impl Default for Limits {
             body_deadline: Duration::from_secs(10),
             in_flight: 1_024,
             place_deadline: Duration::from_secs(1),
-            handler_deadline: Duration::from_secs(10),
+            handler_deadline: Duration::from_secs(3),
         }
     }
 }

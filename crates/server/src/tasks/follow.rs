@@ -3,13 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use vouchsafe_issuer::Issuer;
 
-const EVERY: Duration = Duration::from_millis(250);
+/// Reads the logs whenever the database tells of an append, and by the poll behind it, until `shutdown` turns true.
+pub(super) fn run(issuer: &Arc<Issuer>, shutdown: &watch::Receiver<bool>) {
+    let (issuer, mut shutdown) = (Arc::clone(issuer), shutdown.clone());
+    tokio::spawn(async move {
+        let wake = issuer.store().wake();
+        loop {
+            super::supervised("follow", tick(Arc::clone(&issuer))).await;
+            tokio::select! {
+                () = wake.wait() => {}
+                _ = shutdown.wait_for(|down| *down) => return,
+            }
+        }
+    });
+}
 
-pub(super) async fn tick(issuer: Arc<Issuer>) -> Duration {
+async fn tick(issuer: Arc<Issuer>) -> Duration {
     if let Err(error) = issuer.follow().await {
         tracing::warn!(event = "follow_failed", error = &error as &dyn std::error::Error);
     }
-    EVERY
+    Duration::ZERO
 }

@@ -1,8 +1,21 @@
-//! The birth of a family: its user and client are checked again in the statement that makes the row.
+//! The birth of a family: its user and client are held and checked again in the transaction that makes the row, so that
+//! whoever locks them out either comes before and is seen, or comes after and finds the family.
+
+use sea_orm::FromQueryResult;
+use vouchsafe_protocol::failpoint::reach;
 
 use super::model::{COLUMNS, Family, NewFamily};
-use crate::sql::{execute, json};
+use crate::backend::{Write, retrying};
+use crate::sql::{execute, json, one, placeholders};
 use crate::{AuditEntry, Store, StoreError};
+
+const VALUES: usize = 20;
+
+#[derive(FromQueryResult)]
+struct Held {
+    #[expect(dead_code, reason = "that there is a row is all that is asked")]
+    id: String,
+}
 
 impl Store {
     /// Makes the row, unless the person was locked, removed or given another password, or the client disabled or
@@ -11,25 +24,49 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn begin_family(&self, new: &NewFamily, audit: &AuditEntry) -> Result<bool, StoreError> {
-        let write = self.db.write().await?;
-        let sql = format!(
-            "INSERT INTO refresh_family ({COLUMNS}) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12, $13, '', $14, $15, $16, NULL, NULL \
-             WHERE EXISTS (SELECT 1 FROM client WHERE id = $2 AND disabled_at IS NULL) \
-             AND EXISTS (SELECT 1 FROM user_account WHERE subject = $3 AND locked_at IS NULL \
-             AND ($17 IS NULL OR password_hash = $17))"
-        );
-        if execute(&*write, &sql, values_of(new)).await? == 0 {
-            return Ok(false);
-        }
-        crate::audit::write(&*write, audit).await?;
-        write.commit().await?;
-        Ok(true)
+        retrying(|| async {
+            let write = self.db.write().await?;
+            if !(client_is_good(&write, new).await? && user_is_good(&write, new).await?) {
+                return Ok(false);
+            }
+            let sql = format!(
+                "INSERT INTO refresh_family ({COLUMNS}) VALUES ({})",
+                placeholders(1, VALUES)
+            );
+            execute(&*write, &sql, values_of(&new.family)).await?;
+            crate::audit::write(&*write, audit).await?;
+            reach("family.before_commit");
+            write.commit().await?;
+            reach("family.after_commit");
+            Ok(true)
+        })
+        .await
     }
 }
 
-fn values_of(new: &NewFamily) -> [sea_orm::Value; 17] {
-    let family: &Family = &new.family;
+async fn client_is_good(write: &Write, new: &NewFamily) -> Result<bool, StoreError> {
+    let sql = format!(
+        "SELECT id FROM client WHERE id = $1 AND disabled_at IS NULL{}",
+        write.for_share()
+    );
+    let held: Option<Held> = one(&**write, &sql, [new.family.client_id.as_str().into()]).await?;
+    Ok(held.is_some())
+}
+
+async fn user_is_good(write: &Write, new: &NewFamily) -> Result<bool, StoreError> {
+    let sql = format!(
+        "SELECT subject AS id FROM user_account WHERE subject = $1 AND locked_at IS NULL \
+         AND ($2 IS NULL OR password_hash = $2){}",
+        write.for_share()
+    );
+    let hash = new.password_hash.as_ref().map(|hash| hash.expose().to_owned());
+    let values = [new.family.subject.as_str().into(), hash.into()];
+    let held: Option<Held> = one(&**write, &sql, values).await?;
+    Ok(held.is_some())
+}
+
+/// The values of every column, in the order of [`COLUMNS`].
+fn values_of(family: &Family) -> [sea_orm::Value; VALUES] {
     [
         family.id.as_str().into(),
         family.client_id.as_str().into(),
@@ -42,14 +79,14 @@ fn values_of(new: &NewFamily) -> [sea_orm::Value; 17] {
         i64::from(family.refreshable).into(),
         family.seq.into(),
         family.current_jti.as_str().into(),
+        None::<String>.into(),
         family.mac_kid.as_str().into(),
         family.rotated_at.as_unix().into(),
+        "".into(),
         family.created_at.as_unix().into(),
         family.idle_expires_at.as_unix().into(),
         family.absolute_expires_at.as_unix().into(),
-        new.password_hash
-            .as_ref()
-            .map(|hash| hash.expose().to_owned())
-            .into(),
+        None::<i64>.into(),
+        None::<String>.into(),
     ]
 }

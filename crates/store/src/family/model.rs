@@ -30,10 +30,12 @@ pub enum RevokeReason {
     ClientDeleted,
     /// The MAC key of its tokens was revoked.
     MacKeyRevoked,
+    /// The database lost commits, and with them what may have ended or moved it.
+    Rollback,
 }
 
 impl RevokeReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Revoked,
         Self::Reused,
         Self::Operator,
@@ -43,6 +45,7 @@ impl RevokeReason {
         Self::ClientDisabled,
         Self::ClientDeleted,
         Self::MacKeyRevoked,
+        Self::Rollback,
     ];
 
     /// The word in the database and in the audit.
@@ -58,6 +61,7 @@ impl RevokeReason {
             Self::ClientDisabled => "client_disabled",
             Self::ClientDeleted => "client_deleted",
             Self::MacKeyRevoked => "mac_key_revoked",
+            Self::Rollback => "state_rollback",
         }
     }
 }
@@ -183,6 +187,10 @@ pub(super) const COLUMNS: &str = "id, client_id, subject, scope, audience, auth_
     revoked_at, revoke_reason";
 
 impl Row {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(super) fn into_family(self) -> Result<Family, StoreError> {
         let id = self.id.clone();
         let cell = |column| Cell {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use vouchsafe_protocol::Clock;
+use vouchsafe_protocol::failpoint::reach;
 
-use super::rotate::{self, Moment, RotateJob, RotateOutcome};
+use super::rotate::{self, Done, Moment, RotateJob, RotateOutcome};
+use crate::backend::retrying;
 use crate::{Database, Store, StoreError};
 
 const WAITING: usize = 4096;
@@ -114,30 +116,55 @@ impl Writer {
         }
     }
 
-    async fn write_batch(&self, batch: Vec<Waiting>) {
-        match self.commit_timed(&batch).await {
-            Ok(outcomes) => {
-                for (waiting, outcome) in batch.into_iter().zip(outcomes) {
-                    // A caller that no longer listens asks again and gets the same successor.
-                    let _ = waiting.answer.send(Ok(outcome));
+    async fn write_batch(self: &Arc<Self>, batch: Vec<Waiting>) {
+        match self.commit_timed(&batch, false).await {
+            Ok(done) => {
+                for (waiting, done) in batch.into_iter().zip(done) {
+                    match done {
+                        // A caller that no longer listens asks again and gets the same successor.
+                        Some(outcome) => drop(waiting.answer.send(outcome)),
+                        None => self.write_later(waiting),
+                    }
                 }
             }
-            Err(error) if batch.len() > 1 => {
+            // The database does not work for anyone; whether it committed is unknown, and a retry finds out.
+            Err(StoreError::Unavailable(cause)) if StoreError::from(cause.clone()).is_of_everyone() => {
+                for waiting in batch {
+                    let _ = waiting.answer.send(Err(StoreError::Unavailable(cause.clone())));
+                }
+            }
+            Err(error) => {
                 tracing::warn!(
                     event = "rotation_batch_failed",
                     error = &error as &dyn std::error::Error,
                     jobs = batch.len()
                 );
                 for alone in batch {
-                    Box::pin(self.write_batch(vec![alone])).await;
-                }
-            }
-            Err(error) => {
-                if let Some(only) = batch.into_iter().next() {
-                    let _ = only.answer.send(Err(error));
+                    let outcome = self.write_alone(&alone).await;
+                    let _ = alone.answer.send(outcome);
                 }
             }
         }
+    }
+
+    /// Beside the other batches: whoever holds the row may take a while.
+    fn write_later(self: &Arc<Self>, waiting: Waiting) {
+        let writer = Arc::clone(self);
+        tokio::spawn(async move {
+            let outcome = writer.write_alone(&waiting).await;
+            let _ = waiting.answer.send(outcome);
+        });
+    }
+
+    async fn write_alone(&self, waiting: &Waiting) -> Result<RotateOutcome, StoreError> {
+        retrying(|| async {
+            let done = self.commit_timed(std::slice::from_ref(waiting), true).await?;
+            match done.into_iter().next() {
+                Some(Some(outcome)) => outcome,
+                _ => Err(StoreError::Busy),
+            }
+        })
+        .await
     }
 
     fn stall(&self) -> MutexGuard<'_, Stall> {
@@ -145,10 +172,10 @@ impl Writer {
     }
 
     /// Commits, and remembers how long that kept the callers waiting.
-    async fn commit_timed(&self, batch: &[Waiting]) -> Result<Vec<RotateOutcome>, StoreError> {
+    async fn commit_timed(&self, batch: &[Waiting], wait: bool) -> Result<Vec<Done>, StoreError> {
         let (begun, begun_at) = (self.clock.monotonic(), self.clock.now());
         let slack = self.stall().slack(begun);
-        let outcome = self.commit(batch, slack).await;
+        let outcome = self.commit(batch, slack, wait).await;
         let ended = self.clock.monotonic();
         let took = ended.saturating_sub(begun).max(self.clock.now().since(begun_at));
         let mut stall = self.stall();
@@ -158,18 +185,19 @@ impl Writer {
     }
 
     /// Executes every job in one transaction; all outcomes are durable, or none is.
-    async fn commit(&self, batch: &[Waiting], stall: Duration) -> Result<Vec<RotateOutcome>, StoreError> {
-        let write = self.db.write().await?;
+    async fn commit(&self, batch: &[Waiting], stall: Duration, wait: bool) -> Result<Vec<Done>, StoreError> {
+        let write = self.db.write_rotations().await?;
+        let jobs: Vec<&RotateJob> = batch.iter().map(|waiting| &waiting.job).collect();
         let moment = Moment {
-            now: self.clock.now(),
+            clock: &*self.clock,
             stall,
+            wait,
         };
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for waiting in batch {
-            outcomes.push(rotate::execute(&*write, &waiting.job, moment).await?);
-        }
+        let done = rotate::execute_batch(&write, &jobs, &moment).await?;
+        reach("refresh.before_commit");
         write.commit().await?;
-        Ok(outcomes)
+        reach("refresh.after_commit");
+        Ok(done)
     }
 }
 

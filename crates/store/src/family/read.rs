@@ -36,7 +36,7 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn family(&self, sid: &FamilyId) -> Result<Option<Family>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM refresh_family WHERE id = $1");
-        let row: Option<Row> = one(self.db.reader(), &sql, [sid.as_str().into()]).await?;
+        let row: Option<Row> = one(self.db.questions(), &sql, [sid.as_str().into()]).await?;
         row.map(Row::into_family).transpose()
     }
 

@@ -1,16 +1,17 @@
-//! The rotation: one guarded statement, and the decision when it touches no row.
+//! The rotation of a batch: rows taken in order, each token decided upon, one guarded statement for all that move on.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait;
-use vouchsafe_protocol::{ClientId, FamilyId, Jti, Kid, RoleName, Timestamp};
+use sea_orm::{FromQueryResult, Value};
+use vouchsafe_protocol::{ClientId, Clock, FamilyId, Jti, Kid, RoleName, Timestamp};
 
 use super::decision::{Decision, Presented, decide};
 use super::end::end_family;
 use super::model::{COLUMNS, Family, RevokeReason, Row};
 use super::recent::Recent;
-use crate::sql::{self, one};
-use crate::user::roles_of;
+use crate::backend::Write;
+use crate::sql::{Cell, all, execute, placeholders};
 use crate::{AuditEntry, NewRevocation, StoreError};
 
 /// One use of a refresh token whose MAC, type and expiry were checked.
@@ -61,121 +62,243 @@ pub enum RotateOutcome {
     Rollback(Option<i64>),
 }
 
-/// When a job is executed: after its transaction began, so that waiting for the writer counts against nobody.
-#[derive(Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) now: Timestamp,
+/// What became of one job of a batch, which holds once the batch is committed. None: somebody else holds the row, and the
+/// job is to be tried again alone, waiting for it.
+pub(super) type Done = Option<Result<RotateOutcome, StoreError>>;
+
+/// The time of a batch.
+pub(super) struct Moment<'a> {
+    /// Asked once the rows are taken, so that waiting counts against nobody.
+    pub(super) clock: &'a dyn Clock,
     /// How long the writer last kept callers waiting; the window is longer by that.
     pub(super) stall: Duration,
+    /// Whether to wait for rows that somebody else holds.
+    pub(super) wait: bool,
 }
 
-/// Executes one job inside the caller's transaction.
-pub(super) async fn execute(
-    db: &impl ConnectionTrait,
-    job: &RotateJob,
-    moment: Moment,
-) -> Result<RotateOutcome, StoreError> {
-    if let Some(family) = advance(db, job, moment.now).await? {
-        let roles = roles_of(db, family.subject.as_str()).await?;
-        return Ok(RotateOutcome::Advanced(family, roles));
+/// Executes jobs of different families inside the caller's transaction; each is told its own outcome, in their order.
+///
+/// # Errors
+/// When a statement fails: then nothing of the batch may be committed.
+pub(super) async fn execute_batch(
+    write: &Write,
+    jobs: &[&RotateJob],
+    moment: &Moment<'_>,
+) -> Result<Vec<Done>, StoreError> {
+    let mut rows = take(write, jobs, moment.wait).await?;
+    let now = moment.clock.now();
+    let mut decided = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        decided.push(match rows.remove(job.sid.as_str()) {
+            Some(row) => Decided::of(row.into_family(), job, now, moment.stall),
+            None if moment.wait => Decided::Missing,
+            None => Decided::Held,
+        });
     }
-    let sql = format!("SELECT {COLUMNS} FROM refresh_family WHERE id = $1");
-    let row: Option<Row> = one(db, &sql, [job.sid.as_str().into()]).await?;
-    let Some(row) = row else {
-        // A family is swept only after its absolute end, which the token's own expiry already guards.
-        return Ok(RotateOutcome::Rollback(None));
+    let moving = |decided: &Decided| matches!(decided, Decided::Family(_, Decision::Rotate));
+    let moving: Vec<&RotateJob> = jobs
+        .iter()
+        .zip(&decided)
+        .filter_map(|(job, decided)| moving(decided).then_some(*job))
+        .collect();
+    let mut advanced = advance(write, &moving, now).await?;
+    let roles = roles_of_all(write, &decided).await?;
+    let mut done = Vec::with_capacity(jobs.len());
+    for (job, decided) in jobs.iter().zip(decided) {
+        done.push(conclude(write, job, decided, (&mut advanced, &roles), now).await?);
+    }
+    Ok(done)
+}
+
+/// What a row says about a job.
+enum Decided {
+    Family(Box<Family>, Decision),
+    Corrupt(StoreError),
+    Missing,
+    Held,
+}
+
+impl Decided {
+    fn of(family: Result<Family, StoreError>, job: &RotateJob, now: Timestamp, stall: Duration) -> Self {
+        let family = match family {
+            Ok(family) => family,
+            Err(error) => return Self::Corrupt(error),
+        };
+        let presented = Presented {
+            client_id: &job.client_id,
+            seq: job.seq,
+            jti: &job.jti,
+        };
+        let decision = decide(&family, presented, now, job.window + stall);
+        Self::Family(Box::new(family), decision)
+    }
+}
+
+/// Reads the families of the jobs and holds them until the commit.
+async fn take(write: &Write, jobs: &[&RotateJob], wait: bool) -> Result<HashMap<String, Row>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM refresh_family WHERE id IN ({}) ORDER BY id{}",
+        placeholders(1, jobs.len()),
+        if wait {
+            write.for_update()
+        } else {
+            write.for_update_of_free()
+        }
+    );
+    let ids = jobs.iter().map(|job| Value::from(job.sid.as_str()));
+    let rows: Vec<Row> = all(&**write, &sql, ids).await?;
+    Ok(rows.into_iter().map(|row| (row.id().to_owned(), row)).collect())
+}
+
+type Families = HashMap<String, Family>;
+type Roles = HashMap<String, Vec<RoleName>>;
+
+/// Turns a decision into an outcome, executing what is not yet done of it.
+async fn conclude(
+    write: &Write,
+    job: &RotateJob,
+    decided: Decided,
+    (advanced, roles): (&mut Families, &Roles),
+    now: Timestamp,
+) -> Result<Done, StoreError> {
+    let (family, decision) = match decided {
+        Decided::Family(family, decision) => (*family, decision),
+        Decided::Corrupt(error) => return Ok(Some(Err(error))),
+        Decided::Missing => {
+            // A family is swept only after its absolute end, which the token's own expiry already guards.
+            return Ok(Some(Ok(RotateOutcome::Rollback(None))));
+        }
+        Decided::Held => return Ok(None),
     };
-    let family = row.into_family()?;
-    let presented = Presented {
-        client_id: &job.client_id,
-        seq: job.seq,
-        jti: &job.jti,
+    let roles = roles.get(family.subject.as_str()).cloned().unwrap_or_default();
+    let outcome = match decision {
+        // The guard and the decision look at one row that we hold, so they cannot differ.
+        Decision::Rotate => RotateOutcome::Advanced(
+            advanced
+                .remove(job.sid.as_str())
+                .ok_or(StoreError::Stale { what: "family" })?,
+            roles,
+        ),
+        Decision::Retry => {
+            RotateOutcome::Retried(under_mac_key(write, family, &job.new_mac_kid).await?, roles)
+        }
+        Decision::Superseded => RotateOutcome::Superseded,
+        Decision::Reuse => {
+            let ending = || NewRevocation {
+                not_before: now,
+                at: now,
+                ..job.ending.clone()
+            };
+            end_family(write, &job.sid, RevokeReason::Reused, ending, &job.audit).await?;
+            RotateOutcome::Reused
+        }
+        Decision::Rollback => RotateOutcome::Rollback(Some(family.seq)),
+        Decision::ClientMismatch => RotateOutcome::ClientMismatch,
+        Decision::Ended(reason) => RotateOutcome::Ended(reason),
+        Decision::Expired => RotateOutcome::Expired,
     };
-    Ok(
-        match decide(&family, presented, moment.now, job.window + moment.stall) {
-            Decision::Retry => {
-                let family = under_mac_key(db, family, &job.new_mac_kid).await?;
-                let roles = roles_of(db, family.subject.as_str()).await?;
-                RotateOutcome::Retried(family, roles)
-            }
-            Decision::Superseded => RotateOutcome::Superseded,
-            Decision::Reuse => {
-                let ending = NewRevocation {
-                    not_before: moment.now,
-                    at: moment.now,
-                    ..job.ending.clone()
-                };
-                end_family(db, &job.sid, RevokeReason::Reused, &ending, &job.audit).await?;
-                RotateOutcome::Reused
-            }
-            Decision::Rollback => RotateOutcome::Rollback(Some(family.seq)),
-            Decision::ClientMismatch => RotateOutcome::ClientMismatch,
-            Decision::Ended(reason) => RotateOutcome::Ended(reason),
-            Decision::Expired => RotateOutcome::Expired,
-            // The guard and the decision read one row under one lock, so they cannot differ.
-            Decision::Rotate => return Err(StoreError::Stale { what: "family" }),
-        },
-    )
+    Ok(Some(Ok(outcome)))
 }
 
 /// Notes the MAC key that the token is made with again: its revocation ends the family.
-async fn under_mac_key(
-    db: &impl ConnectionTrait,
-    mut family: Family,
-    kid: &Kid,
-) -> Result<Family, StoreError> {
+async fn under_mac_key(write: &Write, mut family: Family, kid: &Kid) -> Result<Family, StoreError> {
     if family.mac_kid != *kid {
         let sql = "UPDATE refresh_family SET mac_kid = $2 WHERE id = $1";
-        sql::execute(db, sql, [family.id.as_str().into(), kid.as_str().into()]).await?;
+        execute(&**write, sql, [family.id.as_str().into(), kid.as_str().into()]).await?;
         family.mac_kid = kid.clone();
     }
     Ok(family)
 }
 
-async fn advance(
-    db: &impl ConnectionTrait,
-    job: &RotateJob,
+/// Moves families on, those that rotate and those whose token stays, each in one guarded statement.
+async fn advance(write: &Write, jobs: &[&RotateJob], now: Timestamp) -> Result<Families, StoreError> {
+    let (rotating, staying): (Vec<&RotateJob>, Vec<&RotateJob>) = jobs.iter().partition(|job| job.rotate);
+    let rotate = "seq = refresh_family.seq + 1, previous_jti = refresh_family.current_jti, \
+                  current_jti = job.column7, rotated_at = $1, \
+                  recent = substr(job.column8 || refresh_family.recent, 1, CAST($2 AS INTEGER))";
+    // Mentions $2, which is a parameter of both statements.
+    let stay = "recent = substr(refresh_family.recent, 1, CAST($2 AS INTEGER))";
+    let mut advanced = Families::new();
+    for (jobs, set) in [(rotating, rotate), (staying, stay)] {
+        for row in move_on(write, &jobs, set, now).await? {
+            let family = row.into_family()?;
+            advanced.insert(family.id.to_string(), family);
+        }
+    }
+    Ok(advanced)
+}
+
+async fn move_on(
+    write: &Write,
+    jobs: &[&RotateJob],
+    set: &str,
     now: Timestamp,
-) -> Result<Option<Family>, StoreError> {
-    let guard = "WHERE id = $1 AND seq = $2 AND current_jti = $3 AND client_id = $4 AND revoked_at IS NULL \
-                 AND refreshable = 1 AND absolute_expires_at > $5 AND idle_expires_at > $5";
-    let idle_end = now.plus(job.idle_ttl).as_unix();
-    let row: Option<Row> = if job.rotate {
-        let sql = format!(
-            "UPDATE refresh_family SET seq = seq + 1, previous_jti = current_jti, current_jti = $6, mac_kid = $7, \
-             rotated_at = $5, recent = substr($8 || recent, 1, $9), \
-             idle_expires_at = CASE WHEN $10 < absolute_expires_at THEN $10 ELSE absolute_expires_at END \
-             {guard} RETURNING {COLUMNS}"
-        );
-        let values = [
+) -> Result<Vec<Row>, StoreError> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    const WIDTH: usize = 8;
+    let tuples: Vec<String> = (0..jobs.len())
+        .map(|nth| format!("({})", placeholders(3 + nth * WIDTH, WIDTH)))
+        .collect();
+    let sql = format!(
+        "UPDATE refresh_family SET {set}, mac_kid = job.column5, idle_expires_at = \
+         CASE WHEN job.column6 < absolute_expires_at THEN job.column6 ELSE absolute_expires_at END \
+         FROM (VALUES {}) AS job \
+         WHERE refresh_family.id = job.column1 AND refresh_family.seq = job.column2 \
+         AND refresh_family.current_jti = job.column3 AND refresh_family.client_id = job.column4 \
+         AND refresh_family.revoked_at IS NULL AND refresh_family.refreshable = 1 \
+         AND refresh_family.absolute_expires_at > $1 AND refresh_family.idle_expires_at > $1 \
+         RETURNING {COLUMNS}",
+        tuples.join(", ")
+    );
+    let mut values: Vec<Value> = vec![now.as_unix().into(), Recent::WIDTH.into()];
+    for job in jobs {
+        values.extend::<[Value; WIDTH]>([
             job.sid.as_str().into(),
             job.seq.into(),
             job.jti.as_str().into(),
             job.client_id.as_str().into(),
-            now.as_unix().into(),
+            job.new_mac_kid.as_str().into(),
+            now.plus(job.idle_ttl).as_unix().into(),
             job.new_jti.as_str().into(),
-            job.new_mac_kid.as_str().into(),
             Recent::entry(job.seq, now).into(),
-            Recent::WIDTH.into(),
-            idle_end.into(),
-        ];
-        one(db, &sql, values).await?
-    } else {
-        let sql = format!(
-            "UPDATE refresh_family SET mac_kid = $7, \
-             idle_expires_at = CASE WHEN $6 < absolute_expires_at THEN $6 ELSE absolute_expires_at END \
-             {guard} RETURNING {COLUMNS}"
-        );
-        let values = [
-            job.sid.as_str().into(),
-            job.seq.into(),
-            job.jti.as_str().into(),
-            job.client_id.as_str().into(),
-            now.as_unix().into(),
-            idle_end.into(),
-            job.new_mac_kid.as_str().into(),
-        ];
-        one(db, &sql, values).await?
+        ]);
+    }
+    all(&**write, &sql, values).await
+}
+
+/// The direct roles of everyone whose token is used, by subject.
+async fn roles_of_all(write: &Write, decided: &[Decided]) -> Result<Roles, StoreError> {
+    #[derive(FromQueryResult)]
+    struct RoleRow {
+        subject: String,
+        role: String,
+    }
+    let used = |decided: &Decided| match decided {
+        Decided::Family(family, Decision::Rotate | Decision::Retry) => {
+            Some(Value::from(family.subject.as_str()))
+        }
+        _ => None,
     };
-    row.map(Row::into_family).transpose()
+    let subjects: Vec<Value> = decided.iter().filter_map(used).collect();
+    if subjects.is_empty() {
+        return Ok(Roles::new());
+    }
+    let sql = format!(
+        "SELECT subject, role FROM user_role WHERE subject IN ({}) ORDER BY subject, role",
+        placeholders(1, subjects.len())
+    );
+    let rows: Vec<RoleRow> = all(&**write, &sql, subjects).await?;
+    let mut roles = Roles::new();
+    for row in rows {
+        let cell = Cell {
+            table: "user_role",
+            column: "role",
+            id: &row.subject,
+        };
+        let role = cell.parse(&row.role)?;
+        roles.entry(row.subject.clone()).or_default().push(role);
+    }
+    Ok(roles)
 }

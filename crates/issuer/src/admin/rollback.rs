@@ -1,0 +1,175 @@
+//! Rollback: a database that lost something is taken as it is. What it may have brought back to life ends in the same
+//! transaction that begins its new epoch, and what it forgot of keys is written down again.
+
+use vouchsafe_keys::{KeyRecord, Purpose};
+use vouchsafe_protocol::{RevocationKind, Timestamp};
+use vouchsafe_store::{KeyChange, Mark, NewRevocation, Rollback, StoreError};
+
+use super::AdminError;
+use crate::audit::{Event, Remark, announce};
+use crate::config::SKEW;
+use crate::high_water::{HighWater, Standing, denial};
+use crate::key_ring::TRIES;
+use crate::{Actor, Error, Issuer, LONGEST_ACCESS_TTL};
+
+/// What the acceptance of a rollback came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedRollback {
+    /// How many families were alive and are ended.
+    pub families: u64,
+    /// How many keys the database took for better than they are.
+    pub keys: usize,
+    /// How far the database had come.
+    pub known: Mark,
+    /// Where it stands now.
+    pub mark: Mark,
+}
+
+impl Issuer {
+    /// Accepts that the database lost what this process remembers of it: ends every family and every access token issued
+    /// so far, compromises and ends again the keys that were, and begins a new epoch. None when the database has
+    /// everything, or somebody else accepted the same loss first.
+    ///
+    /// # Errors
+    /// [`AdminError::Changed`] when the keys do not come to rest; [`AdminError::Failed`]. Nothing is done then.
+    pub async fn accept_rollback(&self, actor: &Actor) -> Result<Option<AcceptedRollback>, AdminError> {
+        for _ in 1..TRIES {
+            match self.try_accept_rollback(actor).await {
+                Err(AdminError::Changed { .. }) => {}
+                done => return done,
+            }
+        }
+        self.try_accept_rollback(actor).await
+    }
+
+    async fn try_accept_rollback(&self, actor: &Actor) -> Result<Option<AcceptedRollback>, AdminError> {
+        let (known, now) = (self.high_water(), self.now());
+        let found = self.store.mark().await?;
+        if known.judge(&found) != Standing::Behind {
+            self.take_as_it_is(&known, found).await?;
+            return Ok(None);
+        }
+        let (records, version) = self.read_keys().await?;
+        let denied: Vec<&KeyRecord> = known.forgotten_denials(&records).collect();
+        let mut keys: Vec<KeyChange> = denied.iter().flat_map(|record| denial(record, now)).collect();
+        let ends = known.forgotten_ends(&records, &self.key_policy(), now);
+        let count = denied.len() + spent_of(&ends);
+        keys.extend(ends);
+        let mut audit = Remark::new(Event::RollbackAccepted, actor, now)
+            .with("keys", count)
+            .with("known_heartbeat", known.mark.heartbeat)
+            .with("found_heartbeat", found.heartbeat)
+            .with("known_epoch", known.mark.epoch)
+            .with("found_epoch", found.epoch)
+            .entry();
+        let rollback = Rollback {
+            known: known.mark,
+            version,
+            keys: &keys,
+            revocation: &self.end_of_everything(&known, now),
+            audit: &audit,
+        };
+        let Some(accepted) = self.store.accept_rollback(&rollback).await? else {
+            self.take_as_it_is(&known, self.store.mark().await?).await?;
+            return Ok(None);
+        };
+        audit
+            .detail
+            .insert("families".to_owned(), accepted.families.into());
+        announce(&audit);
+        self.begin_epoch(accepted.mark).await?;
+        Ok(Some(AcceptedRollback {
+            families: accepted.families,
+            keys: count,
+            known: known.mark,
+            mark: accepted.mark,
+        }))
+    }
+
+    /// Goes on with a database that nothing has to be accepted of.
+    async fn take_as_it_is(&self, known: &HighWater, found: Mark) -> Result<(), Error> {
+        if known.judge(&found) == Standing::NewEpoch {
+            self.begin_epoch(found).await?;
+        }
+        Ok(())
+    }
+
+    /// The log entry that ends every access token issued so far, also by a machine whose clock was ahead.
+    fn end_of_everything(&self, known: &HighWater, now: Timestamp) -> NewRevocation {
+        let revocation = self.revocation(RevocationKind::All, "", now);
+        // What lies further ahead than any token lives is a clock that was wrong.
+        let latest = now.plus(LONGEST_ACCESS_TTL);
+        let not_before = revocation.not_before.max(known.seen_at.min(latest));
+        NewRevocation {
+            not_before,
+            expires: not_before.plus(LONGEST_ACCESS_TTL).plus(SKEW),
+            ..revocation
+        }
+    }
+
+    /// Writes down in the database what it does not know of the keys that must never work again: the denied ones, and in
+    /// a new epoch those that had left `active`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn uphold_keys(&self, standing: Standing) -> Result<(), Error> {
+        let mut lost_races = 0;
+        loop {
+            match self.uphold_one(standing == Standing::NewEpoch).await {
+                Ok(false) => return Ok(()),
+                Ok(true) => {}
+                Err(Error::Store(StoreError::Stale { .. })) if lost_races < TRIES => lost_races += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One change of the keys; false when there is none to make.
+    async fn uphold_one(&self, ends_too: bool) -> Result<bool, Error> {
+        let (records, version) = self.read_keys().await?;
+        let (known, now) = (self.high_water(), self.now());
+        let denied = known.forgotten_denials(&records).next();
+        if let Some(record) = denied {
+            self.write_denial(record, version, now).await?;
+            return Ok(true);
+        }
+        let changes = if ends_too {
+            known.forgotten_ends(&records, &self.key_policy(), now)
+        } else {
+            Vec::new()
+        };
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        let audit = Remark::new(Event::KeysAdvanced, &Actor::System, now)
+            .with("spent", spent_of(&changes))
+            .entry();
+        self.store
+            .change_keys(version, &changes, None, None, &audit)
+            .await?;
+        announce(&audit);
+        self.follow().await?;
+        Ok(true)
+    }
+
+    async fn write_denial(&self, record: &KeyRecord, version: i64, now: Timestamp) -> Result<(), Error> {
+        let kid = &record.kid;
+        let audit = Remark::new(Event::KeyRevoked, &Actor::System, now)
+            .with("kid", kid.as_str())
+            .with("denied", true)
+            .entry();
+        let revocation = self.revocation(RevocationKind::Kid, kid.as_str(), now);
+        let mac = (record.purpose == Purpose::RefreshMac).then_some(kid);
+        self.store
+            .change_keys(version, &denial(record, now), Some(&revocation), mac, &audit)
+            .await?;
+        announce(&audit);
+        self.follow().await
+    }
+}
+
+/// How many keys these changes end.
+fn spent_of(changes: &[KeyChange]) -> usize {
+    let ends = |change: &&KeyChange| matches!(change, KeyChange::Deactivate(..));
+    changes.iter().filter(ends).count()
+}

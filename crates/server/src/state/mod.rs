@@ -1,0 +1,242 @@
+//! What is kept outside the database, in `state.dir`: how far the database had come, and the keys that must never work
+//! again. A database that went back in time, by a restored backup or a fail-over that lost commits, is noticed by it.
+
+mod file;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use vouchsafe_issuer::{AcceptedRollback, Actor, HighWater, Issuer, Mark, Standing, Store};
+use vouchsafe_protocol::Timestamp;
+
+use crate::app::StartError;
+use crate::config::Config;
+use file::{StateFile, StateFileError};
+
+/// A failure that goes on is told once in so many beats.
+const TELL_EVERY: u64 = 60;
+
+/// What becomes of a database that lost what is known of it.
+#[derive(Clone, Debug)]
+pub enum OnRollback {
+    /// Nothing is opened.
+    Refuse,
+    /// It is taken as it is, and what it may have brought back ends, by the order of somebody.
+    Accept(Actor),
+}
+
+/// A database that lost what is known of it, as people are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regression {
+    file: PathBuf,
+    known: Mark,
+    found: Mark,
+    /// How many families are alive in it; none when that could not be counted.
+    families: Option<u64>,
+}
+
+impl fmt::Display for Regression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = |mark: &Mark| {
+            format!(
+                "epoch {}, heartbeat {}, revocation {}, change {}",
+                mark.epoch, mark.heartbeat, mark.revocation, mark.change
+            )
+        };
+        let families = self
+            .families
+            .map_or_else(|| "all".to_owned(), |families| format!("all {families}"));
+        write!(
+            f,
+            "the database went back in time: {} knows {}; the database has {}. Tokens and keys that were ended since would \
+             work again. Point database.url at the current database, or accept the loss with `vouchsafe serve \
+             --accept-rollback`: it ends {families} live sessions and every access token issued so far",
+            self.file.display(),
+            said(&self.known),
+            said(&self.found),
+        )
+    }
+}
+
+/// Keeps the file, where `state.dir` says that there is one.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    file: Option<StateFile>,
+    failures: AtomicU64,
+}
+
+impl Outside {
+    pub(crate) fn of(config: &Config) -> Self {
+        let dir = config.state.dir.as_deref();
+        Self {
+            file: dir.map(|dir| StateFile::new(dir, &config.issuer)),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Where it is kept, if anywhere.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.file.as_ref().map(StateFile::path)
+    }
+
+    /// What is known; none without a folder or a file.
+    pub(crate) fn read(&self) -> Result<Option<HighWater>, StateFileError> {
+        self.file.as_ref().map_or(Ok(None), StateFile::read)
+    }
+
+    /// Adds what is known now.
+    pub(crate) fn write(&self, known: &HighWater) -> Result<(), StateFileError> {
+        self.file.as_ref().map_or(Ok(()), |file| file.write(known))
+    }
+
+    /// What a server begins with; makes the folder.
+    pub(crate) fn begin(&self) -> Result<Option<HighWater>, StartError> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let known = file.make_folder().and_then(|()| file.read());
+        known.map_err(|error| {
+            let advice = "mend it, or remove it if the database is surely the current one";
+            StartError::Refused(format!("{error}; {advice}"))
+        })
+    }
+
+    /// Keeps what is known now, and never stops for it: what fails is told.
+    pub(crate) async fn keep(self: Arc<Self>, known: HighWater) {
+        if self.file.is_none() {
+            return;
+        }
+        let outside = Arc::clone(&self);
+        let written = tokio::task::spawn_blocking(move || outside.write(&known)).await;
+        match written {
+            Ok(Ok(())) => self.failures.store(0, Ordering::Relaxed),
+            Ok(Err(error)) => {
+                if self
+                    .failures
+                    .fetch_add(1, Ordering::Relaxed)
+                    .is_multiple_of(TELL_EVERY)
+                {
+                    tracing::error!(
+                        event = "state_file_failed",
+                        error = &error as &dyn std::error::Error
+                    );
+                }
+            }
+            Err(_) => tracing::error!(event = "state_file_failed"),
+        }
+    }
+
+    /// Says where a database stands, tells once when a rollback would go unnoticed, and refuses one that lost what is known of it, unless that is to be accepted.
+    pub(crate) async fn compare(
+        &self,
+        known: Option<&HighWater>,
+        store: &Store,
+        now: Timestamp,
+        on_rollback: &OnRollback,
+    ) -> Result<Mark, StartError> {
+        let found = store.mark().await?;
+        let Some(known) = known else {
+            match (&self.file, found.heartbeat) {
+                (None, _) => tracing::warn!(event = "state_dir_unset"),
+                (Some(file), 1..) => {
+                    tracing::warn!(event = "state_file_missing", file = %file.path().display())
+                }
+                // A database that no server ever ran on has no past that could be missing.
+                _ => {}
+            }
+            return Ok(found);
+        };
+        match (known.judge(&found), on_rollback) {
+            (Standing::Behind, OnRollback::Refuse) => Err(StartError::Rollback(Regression {
+                file: self.path().unwrap_or_default(),
+                known: known.mark,
+                found,
+                families: store.living_families(now).await.ok(),
+            })),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// What comparing a database with the file says to people.
+#[derive(Debug)]
+pub(crate) enum Past {
+    /// It has everything that is known.
+    Whole(String),
+    /// Nothing is known.
+    Unknown(String),
+    /// It lost something.
+    Lost(String),
+    /// It could not be compared.
+    Failed(String),
+}
+
+impl Outside {
+    /// Compares a database with the file, for people.
+    pub(crate) async fn examine(&self, store: &Store) -> Past {
+        let Some(file) = &self.file else {
+            return Past::Unknown("state.dir is not set".to_owned());
+        };
+        let path = file.path();
+        let path = path.display();
+        let known = match file.read() {
+            Ok(Some(known)) => known,
+            Ok(None) => return Past::Unknown(format!("there is no {path}")),
+            Err(error) => return Past::Failed(error.to_string()),
+        };
+        match store.mark().await {
+            Ok(found) if known.judge(&found) == Standing::Behind => {
+                Past::Lost(format!("the database lost what {path} knows of it"))
+            }
+            Ok(_) => Past::Whole(format!("the database has everything that {path} knows")),
+            Err(error) => Past::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Brings an opened issuer and what is known of its database together; says what accepting a loss came to.
+pub(crate) async fn reconcile(
+    issuer: &Issuer,
+    known: &HighWater,
+    found: Mark,
+    on_rollback: &OnRollback,
+) -> Result<Option<AcceptedRollback>, StartError> {
+    match (issuer.remember(known, found), on_rollback) {
+        (Standing::Behind, OnRollback::Accept(actor)) => Ok(issuer.accept_rollback(actor).await?),
+        (standing, _) => {
+            issuer.uphold_keys(standing).await?;
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f13_a_regression_says_what_is_known_and_what_accepting_it_ends() {
+        let mark = |heartbeat| Mark {
+            epoch: 1,
+            heartbeat,
+            revocation: 3,
+            change: 4,
+        };
+        let told = Regression {
+            file: PathBuf::from("/var/lib/vouchsafe/state.json"),
+            known: mark(500),
+            found: mark(400),
+            families: Some(17),
+        }
+        .to_string();
+        for part in [
+            "/var/lib/vouchsafe/state.json knows epoch 1, heartbeat 500, revocation 3, change 4;",
+            "the database has epoch 1, heartbeat 400,",
+            "`vouchsafe serve --accept-rollback`: it ends all 17 live sessions and every access token",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+}

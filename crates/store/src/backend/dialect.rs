@@ -1,0 +1,20 @@
+//! Where the databases differ in words. All other statements are one text for both.
+
+use sea_orm::TransactionOptions;
+
+/// The words of one database.
+#[derive(Debug)]
+pub(super) struct Dialect {
+    /// How a write transaction begins.
+    pub(super) begin: TransactionOptions,
+    /// Ends a SELECT that takes its rows for itself.
+    pub(super) for_update: &'static str,
+    /// Ends a SELECT that keeps its rows from being changed.
+    pub(super) for_share: &'static str,
+    /// Ends a SELECT that takes those of its rows that nobody else holds.
+    pub(super) for_update_of_free: &'static str,
+    /// Wakes whoever follows the logs, at the commit.
+    pub(super) wake_up: Option<&'static str>,
+    /// Reads the database's own clock as `millis`.
+    pub(super) time: Option<&'static str>,
+}

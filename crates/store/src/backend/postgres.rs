@@ -1,0 +1,119 @@
+//! PostgreSQL: any number of replicas on one database, each with a few connections for each kind of work.
+
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector, TransactionOptions};
+use sqlx::ConnectOptions;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use super::dialect::Dialect;
+use super::{Database, Pools, driver};
+use crate::StoreError;
+
+/// The channel that appends to the logs are announced on.
+pub(super) const CHANNEL: &str = "vouchsafe_log";
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(2500);
+/// A connection that was idle for longer is asked for a sign of life before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(5);
+/// A connection that does not answer when it is given back is closed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+const ROTATIONS: u32 = 4;
+const WRITES: u32 = 8;
+const READS: u32 = 8;
+const QUESTIONS: u32 = 4;
+/// One of them listens.
+const FOLLOW: u32 = 3;
+
+static DIALECT: Dialect = Dialect {
+    begin: TransactionOptions {
+        isolation_level: None,
+        access_mode: None,
+        sqlite_transaction_mode: None,
+    },
+    for_update: " FOR UPDATE",
+    for_share: " FOR SHARE",
+    for_update_of_free: " FOR UPDATE SKIP LOCKED",
+    wake_up: Some("SELECT pg_notify('vouchsafe_log', '')"),
+    time: Some("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS millis"),
+};
+
+pub(super) fn is_url(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+pub(super) async fn open(url: &str) -> Result<Database, StoreError> {
+    let options: PgConnectOptions = url
+        .parse()
+        .map_err(|error| StoreError::Setup(format!("database.url cannot be read: {}", bland(&error))))?;
+    let options = options
+        .application_name("vouchsafe")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    // The database ends what would hold a lock or a session for ever, also after this process is gone.
+    let working = options.clone().options([
+        ("default_transaction_isolation", "read committed"),
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+    ]);
+    let writes = pool(WRITES).connect_with(working.clone()).await.map_err(driver)?;
+    let lazily = |connections| pool(connections).connect_lazy_with(working.clone());
+    // A connection that is replaced would lose the lock that its session holds.
+    let schema = pool(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_lazy_with(options);
+    Ok(Database {
+        pools: Pools {
+            rotations: connection(lazily(ROTATIONS)),
+            writes: connection(writes),
+            reads: connection(lazily(READS)),
+            questions: connection(lazily(QUESTIONS)),
+            follow: connection(lazily(FOLLOW)),
+            schema: connection(schema),
+        },
+        dialect: &DIALECT,
+        file: None,
+    })
+}
+
+fn connection(pool: PgPool) -> DatabaseConnection {
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
+}
+
+fn pool(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(0)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < TRUSTED_FOR {
+                    return Ok(true);
+                }
+                Ok(answers(connection).await)
+            })
+        })
+        .after_release(|connection, _| {
+            Box::pin(async move { Ok(answers(connection).await && !connection.is_in_transaction()) })
+        })
+}
+
+async fn answers(connection: &mut sqlx::PgConnection) -> bool {
+    matches!(
+        tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await,
+        Ok(Ok(()))
+    )
+}
+
+/// The kind of mistake, without the URL: it may hold a password.
+fn bland(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Configuration(_) => "want postgres://USER@HOST/NAME",
+        _ => "it is no URL of a PostgreSQL database",
+    }
+}

@@ -255,6 +255,7 @@ mod tests {
         assert!(is_short(Path::new(&"/".repeat(80))));
         assert!(!is_short(Path::new(&"/".repeat(81))));
         let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         assert!(!is_open(folder.path()));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(is_open(folder.path()), is_open(&std::env::temp_dir()));

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use vouchsafe_keys::{KeyRing, MasterKey};
@@ -143,6 +144,12 @@ impl Issuer {
             .store
             .sweep_backlog(self.now(), self.config.audit_retention)
             .await?)
+    }
+
+    /// The time since some instant in the past, which never steps.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        self.machine.clock.monotonic()
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn reasons_are_distinct_snake_case_words() {
         let words: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-        assert_eq!(words.len(), 37);
+        assert_eq!(words.len(), 38);
         assert_eq!(words.len(), Reason::ALL.len());
         for word in words {
             assert!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vouchsafe_protocol::{Clock, Timestamp};
 
 use crate::family::RotationQueue;
+use crate::sweep::Positions;
 use crate::{Database, NewRevocation, StoreError, Wake};
 
 /// Everything that outlives a process. Cloning shares the connections and the queue.
@@ -13,6 +14,7 @@ pub struct Store {
     pub(crate) db: Database,
     clock: Arc<dyn Clock>,
     pub(crate) rotations: RotationQueue,
+    pub(crate) swept: Arc<Positions>,
 }
 
 impl std::fmt::Debug for Store {
@@ -26,7 +28,12 @@ impl Store {
     #[must_use]
     pub fn new(db: Database, clock: Arc<dyn Clock>) -> Self {
         let rotations = RotationQueue::start(db.clone(), Arc::clone(&clock));
-        Self { db, clock, rotations }
+        Self {
+            db,
+            clock,
+            rotations,
+            swept: Arc::default(),
+        }
     }
 
     /// The present instant, for what must be stamped after its transaction began.

@@ -1,6 +1,7 @@
 //! Forgetting in small batches what nothing can need any more: each kind in a transaction of its own, oldest first by
 //! an index, and never waiting for a row that somebody holds.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sea_orm::FromQueryResult;
@@ -8,7 +9,7 @@ use vouchsafe_protocol::Timestamp;
 use vouchsafe_protocol::failpoint::reach;
 
 use crate::backend::retrying;
-use crate::sql::{execute, one};
+use crate::sql::{all, one};
 use crate::{Store, StoreError};
 
 /// Numbers of rows, by kind.
@@ -42,27 +43,40 @@ const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The backlog is counted up to here.
 const COUNTED: i64 = 100_000;
 
+/// How far the sweep of each kind has come, so that a long one does not walk over what it removed before: PostgreSQL keeps
+/// that in the index for a while.
+#[derive(Debug)]
+pub(crate) struct Positions([AtomicI64; 6]);
+
+impl Default for Positions {
+    fn default() -> Self {
+        Self([const { AtomicI64::new(i64::MIN) }; 6])
+    }
+}
+
 /// What is swept of one table: rows whose `age` lies before an instant.
 struct Kind {
+    nth: usize,
     table: &'static str,
     key: &'static str,
     age: &'static str,
     but: &'static str,
 }
 
-const FAMILIES: Kind = kind("refresh_family", "id", "absolute_expires_at");
-const REVOCATIONS: Kind = kind("revocation_log", "n", "expires");
+const FAMILIES: Kind = kind(0, "refresh_family", "id", "absolute_expires_at");
+const REVOCATIONS: Kind = kind(1, "revocation_log", "n", "expires");
 const CHANGES: Kind = Kind {
     // The newest entry about keys stays: it is the version that guards their next change.
     but: " AND n <> (SELECT COALESCE(MAX(n), 0) FROM change_log WHERE kind = 'keys')",
-    ..kind("change_log", "n", "at")
+    ..kind(2, "change_log", "n", "at")
 };
-const SECRETS: Kind = kind("client_secret", "id", "expires_at");
-const ATTEMPTS: Kind = kind("sign_in_attempt", "name, source", "updated_at");
-const AUDIT: Kind = kind("audit", "id", "at");
+const SECRETS: Kind = kind(3, "client_secret", "id", "expires_at");
+const ATTEMPTS: Kind = kind(4, "sign_in_attempt", "name, source", "updated_at");
+const AUDIT: Kind = kind(5, "audit", "id", "at");
 
-const fn kind(table: &'static str, key: &'static str, age: &'static str) -> Kind {
+const fn kind(nth: usize, table: &'static str, key: &'static str, age: &'static str) -> Kind {
     Kind {
+        nth,
         table,
         key,
         age,
@@ -125,41 +139,65 @@ impl Store {
     }
 
     async fn sweep_kind(&self, kind: &Kind, before: Timestamp, batch: u32) -> Result<u64, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Removed {
+            age: i64,
+        }
+        let Some(position) = self.swept.0.get(kind.nth) else {
+            return Ok(0);
+        };
+        let from = position.load(Ordering::Relaxed);
         // Most sweeps find nothing: a look costs no write lock.
-        if self.count_up_to(kind, before, 1).await? == 0 {
+        if self.count_up_to(kind, (from, before), 1).await? == 0 {
+            position.store(i64::MIN, Ordering::Relaxed);
             return Ok(0);
         }
-        let Kind { table, key, age, but } = kind;
-        retrying(|| async {
+        let Kind {
+            table, key, age, but, ..
+        } = kind;
+        let removed: Vec<Removed> = retrying(|| async {
             let write = self.db.write().await?;
             let free = write.for_update_of_free();
             let sql = format!(
                 "DELETE FROM {table} WHERE ({key}) IN \
-                 (SELECT {key} FROM {table} WHERE {age} < $1{but} ORDER BY {age} LIMIT $2{free})"
+                 (SELECT {key} FROM {table} WHERE {age} >= $1 AND {age} < $2{but} ORDER BY {age} LIMIT $3{free}) \
+                 RETURNING {age} AS age"
             );
-            let swept = execute(&*write, &sql, [before.as_unix().into(), i64::from(batch).into()]).await?;
+            let values = [from.into(), before.as_unix().into(), i64::from(batch).into()];
+            let removed = all(&*write, &sql, values).await?;
             reach("sweep.before_commit");
             write.commit().await?;
             reach("sweep.after_commit");
-            Ok(swept)
+            Ok(removed)
         })
-        .await
+        .await?;
+        let full = removed.len() as u64 >= u64::from(batch);
+        let furthest = removed.iter().map(|removed| removed.age).max();
+        let next = furthest.filter(|_| full).unwrap_or(i64::MIN);
+        position.store(next, Ordering::Relaxed);
+        Ok(removed.len() as u64)
     }
 
     async fn count_due(&self, kind: &Kind, before: Timestamp) -> Result<u64, StoreError> {
-        self.count_up_to(kind, before, COUNTED).await
+        self.count_up_to(kind, (i64::MIN, before), COUNTED).await
     }
 
-    async fn count_up_to(&self, kind: &Kind, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
+    async fn count_up_to(
+        &self,
+        kind: &Kind,
+        (from, before): (i64, Timestamp),
+        limit: i64,
+    ) -> Result<u64, StoreError> {
         #[derive(FromQueryResult)]
         struct Count {
             n: i64,
         }
         let Kind { table, age, but, .. } = kind;
         let sql = format!(
-            "SELECT COUNT(*) AS n FROM (SELECT 1 AS due FROM {table} WHERE {age} < $1{but} LIMIT $2) AS rows_due"
+            "SELECT COUNT(*) AS n FROM (SELECT 1 AS due FROM {table} WHERE {age} >= $1 AND {age} < $2{but} LIMIT $3) \
+             AS rows_due"
         );
-        let values = [before.as_unix().into(), limit.into()];
+        let values = [from.into(), before.as_unix().into(), limit.into()];
         let count: Option<Count> = one(self.db.reader(), &sql, values).await?;
         Ok(count.map_or(0, |count| u64::try_from(count.n).unwrap_or(0)))
     }

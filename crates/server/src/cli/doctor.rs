@@ -20,6 +20,8 @@ use crate::state::{Outside, Past};
 const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
 /// What other clocks may be ahead without harm, in seconds.
 const SKEW: i64 = 60;
+/// More rows than this that wait to be removed are worth a word.
+const MUCH: u64 = 100_000;
 const READABLE_BY_GROUP: u32 = 0o070;
 const OPEN_TO_ALL: u32 = 0o007;
 
@@ -239,10 +241,14 @@ async fn database(url: &SecretString, findings: &mut Vec<Finding>) -> bool {
             return false;
         }
     };
-    findings.push(ok(
-        "database",
-        "reachable; every commit is on disk before it counts",
-    ));
+    findings.push(match database.is_durable().await {
+        Ok(false) => warn(
+            "database",
+            "reachable; it does not wait for the disk",
+            "set fsync and full_page_writes to on: a crash would lose what was answered",
+        ),
+        _ => ok("database", "reachable; every commit is on disk before it counts"),
+    });
     let schema = crate::schema::read(&database).await;
     database.close().await;
     match schema {
@@ -309,8 +315,24 @@ async fn running(config: &Config) -> Vec<Finding> {
         Err(error) => findings.extend(failed("keys", &error.into(), "")),
     }
     findings.push(past(config, &issuer).await);
+    findings.extend(backlog(&issuer).await);
     issuer.store().close().await;
     findings
+}
+
+/// Whether what is over leaves the database.
+async fn backlog(issuer: &Issuer) -> Option<Finding> {
+    let check = "sweeping";
+    let backlog = issuer.sweep_backlog().await.ok()?;
+    Some(match backlog.most() {
+        0 => ok(check, "nothing waits to be removed"),
+        most if most < MUCH => ok(check, format!("{most} rows of a kind wait to be removed")),
+        most => warn(
+            check,
+            format!("{most} rows of a kind or more wait to be removed"),
+            "a running server removes them by and by; see that one runs",
+        ),
+    })
 }
 
 /// Whether a restored backup would be noticed, and whether this is one.

@@ -1,7 +1,6 @@
 //! Follows the logs, so that a change made elsewhere takes effect here within a second.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use vouchsafe_issuer::Issuer;
@@ -12,7 +11,7 @@ pub(super) fn run(issuer: &Arc<Issuer>, shutdown: &watch::Receiver<bool>) {
     tokio::spawn(async move {
         let wake = issuer.store().wake();
         loop {
-            super::supervised("follow", tick(Arc::clone(&issuer))).await;
+            super::supervised("follow", follow(Arc::clone(&issuer))).await;
             tokio::select! {
                 () = wake.wait() => {}
                 _ = shutdown.wait_for(|down| *down) => return,
@@ -21,9 +20,8 @@ pub(super) fn run(issuer: &Arc<Issuer>, shutdown: &watch::Receiver<bool>) {
     });
 }
 
-async fn tick(issuer: Arc<Issuer>) -> Duration {
+async fn follow(issuer: Arc<Issuer>) {
     if let Err(error) = issuer.follow().await {
         tracing::warn!(event = "follow_failed", error = &error as &dyn std::error::Error);
     }
-    Duration::ZERO
 }

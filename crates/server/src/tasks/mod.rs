@@ -16,6 +16,9 @@ use vouchsafe_issuer::Issuer;
 use crate::state::Outside;
 pub(crate) use heartbeat::tick as beat;
 
+/// How long a task rests that panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
+
 /// Starts every task; they end when `shutdown` turns true.
 pub(crate) fn start(issuer: &Arc<Issuer>, outside: &Arc<Outside>, shutdown: &watch::Receiver<bool>) {
     follow::run(issuer, shutdown);
@@ -25,7 +28,7 @@ pub(crate) fn start(issuer: &Arc<Issuer>, outside: &Arc<Outside>, shutdown: &wat
     });
     run("clock", issuer, shutdown, clock::tick);
     run("keys", issuer, shutdown, keys::tick);
-    run("sweep", issuer, shutdown, sweep::tick);
+    sweep::run(issuer, shutdown);
 }
 
 /// Runs one tick after the other, each as long after the last as that one said.
@@ -41,6 +44,7 @@ fn run<F>(
     tokio::spawn(async move {
         loop {
             let pause = supervised(name, tick(Arc::clone(&issuer))).await;
+            let pause = pause.unwrap_or(AFTER_PANIC);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = shutdown.wait_for(|down| *down) => return,
@@ -49,11 +53,14 @@ fn run<F>(
     });
 }
 
-/// Runs one tick in a task of its own, so that its panic ends this tick only.
-async fn supervised(name: &'static str, tick: impl Future<Output = Duration> + Send + 'static) -> Duration {
-    let done = tokio::spawn(tick).await;
-    done.unwrap_or_else(|_| {
+/// Runs one piece of work in a task of its own, so that its panic ends that piece only: then none.
+async fn supervised<T: Send + 'static>(
+    name: &'static str,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let done = tokio::spawn(work).await;
+    if done.is_err() {
         tracing::error!(event = "task_panicked", task = name);
-        Duration::from_secs(5)
-    })
+    }
+    done.ok()
 }

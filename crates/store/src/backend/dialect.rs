@@ -15,6 +15,9 @@ pub(super) struct Dialect {
     pub(super) for_update_of_free: &'static str,
     /// Wakes whoever follows the logs, at the commit.
     pub(super) wake_up: Option<&'static str>,
+    /// Reads as `durable` (1 or 0) whether the server writes to disk what it says is committed; none where that was made
+    /// sure of when the database was opened.
+    pub(super) durable: Option<&'static str>,
     /// Reads the database's own clock as `millis`.
     pub(super) time: Option<&'static str>,
 }

@@ -179,6 +179,22 @@ impl Database {
         Ok(Write { transaction, dialect })
     }
 
+    /// Whether the server writes to disk what it says is committed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_durable(&self) -> Result<bool, StoreError> {
+        #[derive(sea_orm::FromQueryResult)]
+        struct Durable {
+            durable: i64,
+        }
+        let Some(sql) = self.dialect.durable else {
+            return Ok(true);
+        };
+        let durable: Option<Durable> = crate::sql::one(self.reader(), sql, []).await?;
+        Ok(durable.is_some_and(|durable| durable.durable == 1))
+    }
+
     /// The database's own clock in milliseconds since 1970; none for a database that has no clock of its own.
     ///
     /// # Errors

@@ -37,6 +37,10 @@ static DIALECT: Dialect = Dialect {
     for_share: " FOR SHARE",
     for_update_of_free: " FOR UPDATE SKIP LOCKED",
     wake_up: Some("SELECT pg_notify('vouchsafe_log', '')"),
+    durable: Some(
+        "SELECT CAST(CASE WHEN current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' \
+         THEN 1 ELSE 0 END AS BIGINT) AS durable",
+    ),
     time: Some("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS millis"),
 };
 
@@ -60,6 +64,8 @@ pub(super) async fn open(url: &str) -> Result<Database, StoreError> {
         ("idle_in_transaction_session_timeout", "10s"),
     ]);
     let writes = pool(WRITES).connect_with(working.clone()).await.map_err(driver)?;
+    let writes = connection(writes);
+    check_durability(&writes).await?;
     let lazily = |connections| pool(connections).connect_lazy_with(working.clone());
     // A connection that is replaced would lose the lock that its session holds.
     let schema = pool(1)
@@ -69,7 +75,7 @@ pub(super) async fn open(url: &str) -> Result<Database, StoreError> {
     Ok(Database {
         pools: Pools {
             rotations: connection(lazily(ROTATIONS)),
-            writes: connection(writes),
+            writes,
             reads: connection(lazily(READS)),
             questions: connection(lazily(QUESTIONS)),
             follow: connection(lazily(FOLLOW)),
@@ -78,6 +84,22 @@ pub(super) async fn open(url: &str) -> Result<Database, StoreError> {
         dialect: &DIALECT,
         file: None,
     })
+}
+
+/// What was answered must survive a crash of the server.
+async fn check_durability(writes: &DatabaseConnection) -> Result<(), StoreError> {
+    #[derive(sea_orm::FromQueryResult)]
+    struct Commit {
+        synchronous: String,
+    }
+    let sql = "SELECT current_setting('synchronous_commit') AS synchronous";
+    let commit: Option<Commit> = crate::sql::one(writes, sql, []).await?;
+    match commit {
+        Some(commit) if commit.synchronous != "off" => Ok(()),
+        _ => Err(StoreError::Setup(
+            "PostgreSQL runs with synchronous_commit = off; an answered revocation could be lost".to_owned(),
+        )),
+    }
 }
 
 fn connection(pool: PgPool) -> DatabaseConnection {

@@ -28,6 +28,7 @@ static DIALECT: Dialect = Dialect {
     for_share: "",
     for_update_of_free: "",
     wake_up: None,
+    durable: None,
     time: None,
 };
 

@@ -2,14 +2,21 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{Text, big, index, key, table};
+use crate::columns::{Text, big, index, key, number_key, table, text};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
 /// `keys` is locked by whoever changes the set of keys; `heartbeat` grows as long as anybody works here; `epoch` counts
-/// the times that an older copy was accepted; `schema_floor` is the number of the newest change that a binary must know.
-const COUNTERS: [(&str, i64); 4] = [("keys", 0), ("heartbeat", 0), ("epoch", 1), ("schema_floor", 1)];
+/// the times that an older copy was accepted; `lost` is the last epoch of which a replica noticed that something is
+/// missing; `schema_floor` is the number of the newest change that a binary must know.
+const COUNTERS: [(&str, i64); 5] = [
+    ("keys", 0),
+    ("heartbeat", 0),
+    ("epoch", 1),
+    ("lost", 0),
+    ("schema_floor", 1),
+];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
@@ -18,9 +25,12 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let text = Text::of(manager).await?;
+        let words = Text::of(manager).await?;
         let counter = table("counter", [key("name"), big("n")]);
-        manager.create_table(counter.statement(text)).await?;
+        manager.create_table(counter.statement(words)).await?;
+        // Which replica's beat a number of `heartbeat` was.
+        let beat = table("beat", [number_key("n"), text("nonce"), big("at")]);
+        manager.create_table(beat.statement(words)).await?;
         for (name, n) in COUNTERS {
             let row = Query::insert()
                 .into_table("counter")
@@ -41,6 +51,7 @@ impl MigrationTrait for Migration {
 /// columns stay as they are is renewed within its page, without a touch to any index.
 fn indexes() -> Vec<IndexCreateStatement> {
     vec![
+        index("beat_age", "beat", &["at"]),
         // Few secrets have an end; the others take no room in it.
         index("client_secret_end", "client_secret", &["expires_at"])
             .and_where(Expr::col("expires_at").is_not_null())

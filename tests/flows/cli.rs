@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use vouchsafe::machine::real_machine;
 use vouchsafe_store::{Database, Store};
+use vouchsafe_tests::process::{self, USUAL, soon};
 use vouchsafe_tests::{Answer, Cluster, DatabaseKind};
 
 const ISSUER: &str = "http://127.0.0.1:8080";
@@ -56,36 +57,9 @@ const ALICE_PASSWORD: &str = "correct horse of alice";
 /// Whom the audit names.
 const OPERATOR: &str = "cli-tester";
 
-const EVERY: Duration = Duration::from_millis(5);
-/// Thirty seconds of [`EVERY`].
-const TIMES: usize = 6_000;
 const BODY: &[u8] = b"grant_type=client_credentials";
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-
-/// The built server.
-fn binary() -> PathBuf {
-    let named = std::env::var_os("VOUCHSAFE_BIN").unwrap_or_else(|| {
-        panic!("VOUCHSAFE_BIN does not name the built server: run `cargo xtask test cli`")
-    });
-    fs::canonicalize(&named).unwrap_or_else(|error| {
-        panic!(
-            "VOUCHSAFE_BIN names {}: {error}; run `cargo xtask test cli`",
-            named.display()
-        )
-    })
-}
-
-/// Waits for something that must come, for half a minute.
-async fn soon<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..TIMES {
-        if let Some(value) = ready().await {
-            return value;
-        }
-        sleep(EVERY).await;
-    }
-    panic!("waited in vain for {what}")
-}
 
 /// Waits for what a running server must notice within a second; three are given, for a machine that is busy.
 async fn noticed(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -160,7 +134,7 @@ impl Process {
         } else {
             Stdio::null()
         };
-        let mut child = Command::new(binary())
+        let mut child = Command::new(process::server(USUAL))
             .args(arguments)
             .current_dir(folder)
             .env_clear()
@@ -420,7 +394,7 @@ struct Server {
 
 impl Server {
     async fn start(place: &Place) -> Option<Self> {
-        let [address, management] = free_addresses();
+        let [address, management] = process::free_addresses();
         let (listen, management_listen) = (address.to_string(), management.to_string());
         let environment = [
             ("VOUCHSAFE_SERVER__LISTEN", listen.as_str()),
@@ -492,12 +466,6 @@ impl Server {
         assert_eq!(go_on.as_slice(), GO_ON);
         stream
     }
-}
-
-/// Two addresses that nobody listens on, held at once so that they differ.
-fn free_addresses() -> [SocketAddr; 2] {
-    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap())
 }
 
 fn http() -> reqwest::Client {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,23 +21,20 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use vouchsafe::app::open_issuer;
 use vouchsafe::config::{Config, Sources};
 use vouchsafe::machine::real_machine;
 use vouchsafe_issuer::{ClientDraft, Issuer, KeyView, Rotation, UserDraft};
-use vouchsafe_jose::UnverifiedJws;
 use vouchsafe_keys::Purpose;
 use vouchsafe_protocol::{ClientAuthMethod, ClientId, FamilyId, GrantType, Jti, Kid, ScopeSet, SecretString};
 use vouchsafe_store::{AuditEntry, Family, FamilyFilter, NewFamily, Recent};
-use vouchsafe_tests::{Answer, CLIENT_SECRET, DatabaseKind, TestApp, on_postgres};
+use vouchsafe_tests::process::{self, CAN_DIE, USUAL, soon};
+use vouchsafe_tests::{Answer, CLIENT_SECRET, DatabaseKind, TestApp, kid_of};
 
 use crate::refresh::sid_of;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const EVERY: Duration = Duration::from_millis(10);
-/// Twenty seconds of [`EVERY`].
-const TIMES: usize = 2_000;
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 /// The signal by which a process ends at a failpoint.
 const SIGABRT: i32 = 6;
@@ -63,42 +60,13 @@ const SIGN_IN: [(&str, &str); 3] = [
     ("password", PASSWORD),
 ];
 
-/// The server that can be told to die at a named step.
-const CAN_DIE: &str = "VOUCHSAFE_FAILPOINT_BIN";
-/// The server as it is released.
-const USUAL: &str = "VOUCHSAFE_BIN";
-
 fn refreshing(token: &str) -> [(&str, &str); 2] {
     [("grant_type", "refresh_token"), ("refresh_token", token)]
-}
-
-/// A server that was built for the tests.
-fn program(variable: &str) -> PathBuf {
-    let named = std::env::var_os(variable)
-        .unwrap_or_else(|| panic!("{variable} does not name a built server: run `cargo xtask test crash`"));
-    fs::canonicalize(&named).unwrap_or_else(|error| panic!("{variable} names {}: {error}", named.display()))
-}
-
-/// Waits for something that must come.
-async fn soon<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..TIMES {
-        if let Some(value) = ready().await {
-            return value;
-        }
-        sleep(EVERY).await;
-    }
-    panic!("waited in vain for {what}")
 }
 
 fn http() -> reqwest::Client {
     let client = reqwest::Client::builder().timeout(REQUEST_LIMIT);
     client.build().unwrap()
-}
-
-/// Two addresses that nobody listens on, held at once so that they differ.
-fn free_addresses() -> [SocketAddr; 2] {
-    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap())
 }
 
 /// A configured instance, whether or not a process of it runs.
@@ -110,8 +78,12 @@ struct Place {
 impl Place {
     /// Over a new database that has a schema and nothing else.
     async fn new() -> Self {
+        Self::on(DatabaseKind::of_this_run()).await
+    }
+
+    async fn on(kind: DatabaseKind) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = Box::pin(DatabaseKind::of_this_run().migrated(folder.path())).await;
+        let url = Box::pin(kind.migrated(folder.path())).await;
         Self::over(folder, &url)
     }
 
@@ -175,7 +147,9 @@ impl Place {
 
     /// Runs a command to its end.
     fn run(&self, failpoint: Option<&str>, line: &str) -> ExitStatus {
-        self.command(program(CAN_DIE), failpoint, line).status().unwrap()
+        self.command(process::server(CAN_DIE), failpoint, line)
+            .status()
+            .unwrap()
     }
 
     /// Runs a command that must die at a step.
@@ -186,7 +160,7 @@ impl Place {
 
     /// Begins to serve.
     fn start(&self, program: PathBuf, failpoint: Option<&str>) -> Server<'_> {
-        let [address, management] = free_addresses();
+        let [address, management] = process::free_addresses();
         let child = self
             .command(program, failpoint, "serve")
             .env("VOUCHSAFE_SERVER__LISTEN", address.to_string())
@@ -204,7 +178,7 @@ impl Place {
     /// Serves, and is ready.
     async fn serve_by(&self, variable: &str, failpoint: Option<&str>) -> Server<'_> {
         for _ in 0..5 {
-            let mut server = self.start(program(variable), failpoint);
+            let mut server = self.start(process::server(variable), failpoint);
             if server.becomes_ready().await {
                 return server;
             }
@@ -220,7 +194,7 @@ impl Place {
 
     /// Serves until it dies at a step that a request is not needed for.
     async fn serve_and_die(&self, failpoint: &str) {
-        let mut server = self.start(program(CAN_DIE), Some(failpoint));
+        let mut server = self.start(process::server(CAN_DIE), Some(failpoint));
         server.dies().await;
     }
 }
@@ -432,8 +406,8 @@ async fn assert_whole(inside: &Issuer, server: &Server<'_>, when: &str) {
     soon("a server that publishes what is in the database", same).await;
     let token = server.credentials().await;
     let token = token.str("access_token");
-    let kid = UnverifiedJws::parse(token).unwrap().kid().unwrap().to_owned();
-    assert!(known.contains(&kid), "{when}: {kid} signs");
+    let kid = kid_of(token);
+    assert!(known.contains(kid.as_str()), "{when}: {kid} signs");
     assert!(server.is_active(token).await, "{when}");
 }
 
@@ -474,14 +448,6 @@ async fn begin_expired(inside: &Issuer, like: &Family) {
         password_hash: None,
     };
     assert!(inside.store().begin_family(&new, &audit).await.unwrap());
-}
-
-/// Told to come back.
-fn assert_must_wait(what: &str, answer: &Answer) {
-    assert_eq!(answer.status, 503, "{what}: {}", answer.text);
-    let error = answer.json.get("error").and_then(Value::as_str);
-    assert_eq!(error, Some("temporarily_unavailable"), "{what}");
-    assert!(answer.header("retry-after").is_some(), "{what}");
 }
 
 #[tokio::test]
@@ -693,68 +659,6 @@ async fn f6_a_death_in_a_sweep_takes_nothing_that_is_needed_and_the_next_sweep_g
 }
 
 #[tokio::test]
-async fn f12_a_full_disk_is_503_and_the_process_lives_and_goes_on() {
-    if on_postgres() {
-        // The database's disk is another one there: that one is filled in `faults`.
-        return;
-    }
-    let place = Place::new().await;
-    let inside = place.furnish().await;
-    let mut server = place.serve(None).await;
-    let first = server.sign_in().await;
-    let (access, refresh) = (first.str("access_token"), first.str("refresh_token"));
-    // The log is a file on that disk too.
-    server.fill_disk(true);
-    for _ in 0..3 {
-        assert_must_wait("a sign-in", &server.sign_in().await);
-        assert_must_wait("a refresh", &server.refresh(refresh).await);
-        assert_must_wait("a revocation", &server.revoke(refresh).await);
-        assert!(server.is_active(access).await);
-        assert_eq!(server.credentials().await.outcome(), "200");
-        assert!(!server.published().await.is_empty());
-    }
-    assert!(server.is_running(), "{}", place.log());
-    assert_eq!(
-        family(&inside, &first).await.seq,
-        0,
-        "nothing came through by halves"
-    );
-    server.fill_disk(false);
-    let mut token = refresh.to_owned();
-    let refreshing = async {
-        for seq in 1..=100 {
-            let answer = server.refresh(&token).await;
-            assert_eq!(answer.refresh_claims()["seq"], seq);
-            token = answer.str("refresh_token").to_owned();
-        }
-    };
-    // Beside another process that writes: a transaction still takes the write lock when it begins.
-    let beside = async {
-        for n in 0..100 {
-            create_client(&inside, &format!("beside-{n}")).await;
-        }
-    };
-    tokio::join!(refreshing, beside);
-    assert_eq!(family(&inside, &first).await.seq, 100);
-}
-
-#[tokio::test]
-async fn f7_a_start_without_the_database_fails_at_once_and_says_so() {
-    if !on_postgres() {
-        // Without the file there is no database to be away: `cli` starts without one.
-        return;
-    }
-    let [nobody, _] = free_addresses();
-    let url = format!("postgres://vouchsafe:sesame@{nobody}/vouchsafe?sslmode=disable");
-    let place = Place::over(tempfile::tempdir().unwrap(), &url);
-    let status = place.run(None, "serve");
-    let log = place.log();
-    assert_eq!(status.code(), Some(5), "{log}");
-    assert!(log.contains("the database"), "{log}");
-    assert!(!log.contains("sesame"), "{log}");
-}
-
-#[tokio::test]
 async fn the_usual_server_has_no_steps_at_which_it_dies() {
     let place = Place::new().await;
     let _inside = place.furnish().await;
@@ -762,4 +666,68 @@ async fn the_usual_server_has_no_steps_at_which_it_dies() {
     let first = server.sign_in().await;
     let second = server.refresh(first.str("refresh_token")).await;
     assert_eq!(second.outcome(), "200");
+}
+
+/// The issuer's own disk is that of the database; `faults` fills the disk of a PostgreSQL.
+mod on_sqlite {
+    use super::*;
+
+    #[tokio::test]
+    async fn f12_a_full_disk_is_503_and_the_process_lives_and_goes_on() {
+        let place = Place::on(DatabaseKind::Sqlite).await;
+        let inside = place.furnish().await;
+        let mut server = place.serve(None).await;
+        let first = server.sign_in().await;
+        let (access, refresh) = (first.str("access_token"), first.str("refresh_token"));
+        // The log is a file on that disk too.
+        server.fill_disk(true);
+        for _ in 0..3 {
+            server.sign_in().await.assert_must_wait("a sign-in");
+            server.refresh(refresh).await.assert_must_wait("a refresh");
+            server.revoke(refresh).await.assert_must_wait("a revocation");
+            assert!(server.is_active(access).await);
+            assert_eq!(server.credentials().await.outcome(), "200");
+            assert!(!server.published().await.is_empty());
+        }
+        assert!(server.is_running(), "{}", place.log());
+        assert_eq!(
+            family(&inside, &first).await.seq,
+            0,
+            "nothing came through by halves"
+        );
+        server.fill_disk(false);
+        let mut token = refresh.to_owned();
+        let refreshing = async {
+            for seq in 1..=100 {
+                let answer = server.refresh(&token).await;
+                assert_eq!(answer.refresh_claims()["seq"], seq);
+                token = answer.str("refresh_token").to_owned();
+            }
+        };
+        // Beside another process that writes: a transaction still takes the write lock when it begins.
+        let beside = async {
+            for n in 0..100 {
+                create_client(&inside, &format!("beside-{n}")).await;
+            }
+        };
+        tokio::join!(refreshing, beside);
+        assert_eq!(family(&inside, &first).await.seq, 100);
+    }
+}
+
+/// A database that is away: `cli` tells of a file that is not there.
+mod on_postgres {
+    use super::*;
+
+    #[tokio::test]
+    async fn f7_a_start_without_the_database_fails_at_once_and_says_so() {
+        let [nobody] = process::free_addresses();
+        let url = format!("postgres://vouchsafe:sesame@{nobody}/vouchsafe?sslmode=disable");
+        let place = Place::over(tempfile::tempdir().unwrap(), &url);
+        let status = place.run(None, "serve");
+        let log = place.log();
+        assert_eq!(status.code(), Some(5), "{log}");
+        assert!(log.contains("the database"), "{log}");
+        assert!(!log.contains("sesame"), "{log}");
+    }
 }

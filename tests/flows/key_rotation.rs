@@ -4,17 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use vouchsafe::app::{StartError, open_issuer};
-use vouchsafe::config::{Config, Sources};
-use vouchsafe_issuer::{AdminError, Machine, MasterKey, Rotation};
+use vouchsafe::config::Config;
+use vouchsafe_issuer::{AdminError, MasterKey, Rotation};
 use vouchsafe_jose::PublicJwk;
 use vouchsafe_keys::{KeyAlgorithm, Purpose, Urgency};
 use vouchsafe_protocol::{Kid, Timestamp};
 use vouchsafe_store::KeyRow;
-use vouchsafe_tests::{Answer, Setup, TestApp, TestClient, claims_of};
+use vouchsafe_tests::{Answer, Setup, TestApp, TestClient, claims_of, kid_of};
 use vouchsafe_verifier::{ExpectedAudience, KeySet, Rejection, RevocationIndex, UnverifiedToken, Verifier};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -45,15 +43,8 @@ fn kids_of(jwks: &Answer) -> Vec<String> {
     keys_of(jwks).iter().map(kid).collect()
 }
 
-/// The kid that a token names.
-fn kid_of(token: &str) -> String {
-    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
-    let header: Value = serde_json::from_slice(&header).unwrap();
-    header.get("kid").and_then(Value::as_str).unwrap().to_owned()
-}
-
 /// The kid that signs for a client now.
-async fn signer(client: &TestClient<'_>) -> String {
+async fn signer(client: &TestClient<'_>) -> Kid {
     kid_of(client.credentials().await.str("access_token"))
 }
 
@@ -131,12 +122,12 @@ fn expires(token: &str) -> i64 {
 
 /// Lets time go by in steps of hours with a token minted at each, and asks all caches about all live tokens. Says which
 /// keys signed, in their order.
-async fn walk(app: &TestApp, length: Duration) -> Vec<String> {
+async fn walk(app: &TestApp, length: Duration) -> Vec<Kid> {
     let web = app.client("web", "items:read").await;
     let end = app.now().plus(length);
     let mut caches = vec![fetch(app).await];
     let mut live: Vec<String> = Vec::new();
-    let mut signed_by: Vec<String> = Vec::new();
+    let mut signed_by: Vec<Kid> = Vec::new();
     for hours in [1_u32, 5, 9, 13, 22].into_iter().cycle() {
         if app.now() >= end {
             break;
@@ -210,12 +201,12 @@ async fn k1_a_next_key_is_published_from_the_first_second_and_signs_when_its_tim
         key_in(&app, Purpose::Signing, "next").await,
     );
     assert_eq!(kids_of(&jwks(&app).await), [next.as_str(), first.as_str()]);
-    assert_eq!(signer(&web).await, first.as_str());
+    assert_eq!(signer(&web).await, first);
     // Nobody is awake: no task runs, only the clock.
     app.clock.advance(DAY * 30 - Duration::from_secs(1));
-    assert_eq!(signer(&web).await, first.as_str());
+    assert_eq!(signer(&web).await, first);
     app.clock.advance(Duration::from_secs(1));
-    assert_eq!(signer(&web).await, next.as_str());
+    assert_eq!(signer(&web).await, next);
     // The task, late by three hours, publishes the one after it.
     app.advance(HOUR * 3).await;
     let shown = kids_of(&jwks(&app).await);
@@ -288,17 +279,11 @@ async fn k11_mac_keys_are_in_no_key_set_and_sign_no_access_token() {
     let web = app.client("web", "openid items:read").await;
     app.user("alice", &[]).await;
     let grant = web.sign_in("alice").await;
-    let (access, refresh) = (
-        kid_of(grant.str("access_token")),
-        kid_of(grant.str("refresh_token")),
-    );
     let signing = key_in(&app, Purpose::Signing, "active").await;
     let mac = key_in(&app, Purpose::RefreshMac, "active").await;
     let secrets = key_in(&app, Purpose::SecretHash, "active").await;
-    assert_eq!(
-        (access.as_str(), refresh.as_str()),
-        (signing.as_str(), mac.as_str())
-    );
+    assert_eq!(kid_of(grant.str("access_token")), signing);
+    assert_eq!(kid_of(grant.str("refresh_token")), mac);
     assert_ne!(mac, secrets);
     let shown = jwks(&app).await;
     for key in keys_of(&shown) {
@@ -325,14 +310,14 @@ async fn k1_k5_rotate_now_is_refused_while_a_key_set_without_the_next_key_may_be
     let refused = rotate(&app, NOW).await;
     assert!(matches!(refused, Err(AdminError::Refused(_))), "{refused:?}");
     app.advance(Duration::from_secs(60)).await;
-    assert_eq!(signer(&web).await, old.as_str());
+    assert_eq!(signer(&web).await, old);
     let cached = fetch(&app).await;
     assert_eq!(rotate(&app, NOW).await.unwrap(), 4);
     app.clock.advance(Duration::from_secs(4));
-    assert_eq!(signer(&web).await, old.as_str());
+    assert_eq!(signer(&web).await, old);
     app.clock.advance(Duration::from_secs(1));
     let token = web.credentials().await;
-    assert_eq!(kid_of(token.str("access_token")), next.as_str());
+    assert_eq!(kid_of(token.str("access_token")), next);
     assert_eq!(check(&app, &cached, token.str("access_token")), Ok(()));
     // The one after it has only just been published.
     app.advance(Duration::ZERO).await;
@@ -344,7 +329,7 @@ async fn k1_k5_rotate_now_is_refused_while_a_key_set_without_the_next_key_may_be
     assert_eq!(rotate(&app, FORCED).await.unwrap(), 4);
     app.advance(Duration::from_secs(5)).await;
     let token = web.credentials().await;
-    assert_eq!(kid_of(token.str("access_token")), newest.as_str());
+    assert_eq!(kid_of(token.str("access_token")), newest);
     assert!(check(&app, &cached, token.str("access_token")).is_err());
     assert_eq!(check(&app, &fetch(&app).await, token.str("access_token")), Ok(()));
 }
@@ -382,16 +367,16 @@ async fn k1_a_planned_rotation_waits_until_the_next_key_is_known_everywhere() {
     // Two instants of two keys, and the key after the next, published in the same commit with its own instant.
     assert_eq!(rotate(&app, Urgency::Planned).await.unwrap(), 4);
     app.advance(HOUR * 23 - Duration::from_secs(1)).await;
-    assert_eq!(signer(&web).await, old.as_str());
+    assert_eq!(signer(&web).await, old);
     app.advance(Duration::from_secs(1)).await;
-    assert_eq!(signer(&web).await, next.as_str());
+    assert_eq!(signer(&web).await, next);
     // Planned again when nothing can be sooner, it changes nothing; published for long, it takes five seconds.
     app.advance(HOUR * 25).await;
     assert_eq!(rotate(&app, Urgency::Planned).await.unwrap(), 4);
     assert_eq!(rotate(&app, Urgency::Planned).await.unwrap(), 0);
-    assert_eq!(signer(&web).await, next.as_str());
+    assert_eq!(signer(&web).await, next);
     app.advance(Duration::from_secs(5)).await;
-    assert_ne!(signer(&web).await, next.as_str());
+    assert_ne!(signer(&web).await, next);
 }
 
 #[tokio::test]
@@ -409,8 +394,8 @@ async fn f15_replicas_change_at_once_and_each_verifies_what_the_other_signs() {
     second.inside().follow().await.unwrap();
     for (passed, kid) in [(4, &old), (1, &next)] {
         app.clock.advance(Duration::from_secs(passed));
-        assert_eq!(signer(&web).await, kid.as_str());
-        assert_eq!(signer(&there).await, kid.as_str());
+        assert_eq!(signer(&web).await, *kid);
+        assert_eq!(signer(&there).await, *kid);
     }
     // One tick at the first makes a key; what the first signs from now on, the second knows already.
     app.advance(Duration::ZERO).await;
@@ -479,7 +464,7 @@ async fn revoking_the_active_key_kills_its_tokens_at_once_and_the_next_key_signs
         refreshed.str("access_token"),
         web.credentials().await.str("access_token"),
     ] {
-        assert_eq!(kid_of(token), next.as_str());
+        assert_eq!(kid_of(token), next);
         assert!(web.is_active(token).await);
     }
     let after = jwks(&app).await;
@@ -511,7 +496,7 @@ async fn k4_a_revoked_key_never_returns_and_is_revoked_once() {
     for _ in 0..10 {
         let (signs, shown) = (signer(&web).await, jwks(&app).await);
         for bad in [&active, &next] {
-            assert_ne!(signs, bad.as_str());
+            assert_ne!(signs, *bad);
             assert!(!shown.text.contains(bad.as_str()));
         }
         app.advance(DAY * 7).await;
@@ -529,7 +514,7 @@ async fn revoking_a_key_that_no_longer_signs_kills_what_it_signed() {
     let new = web.credentials().await.str("access_token").to_owned();
     assert!(web.is_active(&old).await && web.is_active(&new).await);
     let bad = key_in(&app, Purpose::Signing, "verify_only").await;
-    assert_eq!(kid_of(&old), bad.as_str());
+    assert_eq!(kid_of(&old), bad);
     app.inside().revoke_key(&bad, &TestApp::operator()).await.unwrap();
     assert!(!web.is_active(&old).await);
     assert!(web.is_active(&new).await);
@@ -554,7 +539,7 @@ async fn revoking_a_refresh_mac_key_ends_the_families_under_it_and_says_how_many
     let second = web.sign_in("alice").await;
     let newer = key_in(&app, Purpose::RefreshMac, "active").await;
     for grant in [&moved_on, &second] {
-        assert_eq!(kid_of(grant.str("refresh_token")), newer.as_str());
+        assert_eq!(kid_of(grant.str("refresh_token")), newer);
     }
     let ended = app.inside().revoke_key(&bad, &TestApp::operator()).await;
     assert_eq!(ended.unwrap(), 1);
@@ -587,13 +572,13 @@ async fn revoking_the_active_refresh_mac_key_leaves_an_issuer_that_signs_in() {
     }
     assert!(web.is_active(of_web.str("access_token")).await);
     let new = web.sign_in("alice").await;
-    assert_ne!(kid_of(new.str("refresh_token")), bad.as_str());
+    assert_ne!(kid_of(new.str("refresh_token")), bad);
     assert_eq!(web.refresh(new.str("refresh_token")).await.outcome(), "200");
 }
 
 /// Revokes the MAC key of the newest refresh token that a client got, which must end its family.
 async fn assert_ends_with_its_mac_key(app: &TestApp, client: &TestClient<'_>, newest: &Answer) {
-    let kid = Kid::parse(&kid_of(newest.str("refresh_token"))).unwrap();
+    let kid = kid_of(newest.str("refresh_token"));
     let ended = app.inside().revoke_key(&kid, &TestApp::operator()).await;
     assert_eq!(ended.unwrap(), 1);
     assert!(!client.is_active(newest.str("access_token")).await);
@@ -647,22 +632,7 @@ async fn refresh_tokens_outlive_their_mac_key() {
 
 /// Everything needed to open the issuer of a test with another master key.
 fn config_with(app: &TestApp, master: &MasterKey) -> Config {
-    let settings = [
-        ("issuer", app.issuer.as_str()),
-        ("database.url", app.database_url()),
-        ("keys.master_key", master.to_base64().expose()),
-        ("keys.algorithms", "ES256"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    Config::load(&Sources::new(None, Vec::new(), settings.to_vec())).unwrap()
-}
-
-fn machine(app: &TestApp) -> Machine {
-    Machine {
-        clock: app.clock.clone(),
-        entropy: vouchsafe::machine::real_machine().entropy,
-        database_clock: None,
-    }
+    app.config(&[("keys.master_key", master.to_base64().expose())])
 }
 
 #[tokio::test]
@@ -679,7 +649,7 @@ async fn rewrapped_keys_open_with_the_new_master_key_only() {
     let web = app.client("web", "openid items:read").await;
     app.user("alice", &[]).await;
     let grant = web.sign_in("alice").await;
-    let refused = open_issuer(&config_with(&app, &stranger), machine(&app)).await;
+    let refused = open_issuer(&config_with(&app, &stranger), app.machine()).await;
     assert!(matches!(refused, Err(StartError::Issuer(_))), "{refused:?}");
     let sealed = rows(&app).await.iter().filter(|row| row.sealed.is_some()).count();
     let rewrapped = app.inside().rewrap_keys(&second, &TestApp::operator()).await;
@@ -687,7 +657,7 @@ async fn rewrapped_keys_open_with_the_new_master_key_only() {
     for row in rows(&app).await {
         assert_eq!(row.sealed_by, row.sealed.is_some().then(|| second.id()));
     }
-    let refused = open_issuer(&config_with(&app, &first), machine(&app)).await;
+    let refused = open_issuer(&config_with(&app, &first), app.machine()).await;
     assert!(matches!(refused, Err(StartError::Issuer(_))), "{refused:?}");
     // The same issuer again: its tokens, its clients' secrets, its keys.
     let again = Setup::default()

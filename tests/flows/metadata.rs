@@ -154,7 +154,7 @@ async fn f7_m02_metadata_goes_on_without_the_store() {
     let form = [("grant_type", "client_credentials"), ("client_id", "unknown")];
     let request = app.http.post(format!("{}/token", app.base)).form(&form);
     let answer = Answer::read(request.send().await.unwrap()).await;
-    assert_eq!(answer.outcome(), "503 temporarily_unavailable store_unavailable");
+    assert_eq!(answer.outcome(), "503 temporarily_unavailable stale_view");
     assert!(answer.header("retry-after").is_some());
 }
 
@@ -323,7 +323,7 @@ async fn o04_health_is_on_the_management_listener_only() {
     // Words about the process, none about a client or a person.
     assert_eq!(
         ready.json,
-        json!({"status": "ready", "checks": {"database": true, "revocations": true, "keys": true, "clock": true}})
+        json!({"status": "ready", "checks": {"database": true, "revocations": true, "keys": true, "clock": true, "writes": true, "past": true}})
     );
     for answer in [&live, &ready] {
         assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -352,9 +352,10 @@ async fn f7_readiness_ends_with_the_store_and_with_the_view() {
     assert_eq!(stale.status, 503);
     assert_eq!(
         stale.json["checks"],
-        json!({"database": true, "revocations": false, "keys": true, "clock": true})
+        json!({"database": true, "revocations": false, "keys": true, "clock": true, "writes": false, "past": true})
     );
     app.advance(Duration::ZERO).await;
+    app.inside().beat().await.unwrap();
     assert_eq!(get(&app, &url("/readyz")).await.status, 200);
     app.inside().store().close().await;
     let closed = get(&app, &url("/readyz")).await;

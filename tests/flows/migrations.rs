@@ -7,7 +7,7 @@
 )]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use vouchsafe::app::StartError;
 use vouchsafe::schema;
 use vouchsafe_migrations::{Standing, State, migrate_to};
 use vouchsafe_store::Database;
+use vouchsafe_tests::process::{self, USUAL};
 use vouchsafe_tests::{Answer, Cluster, DatabaseKind, Setup, TestApp, TestClient};
 
 /// Set, it has the copies written anew instead of compared: for the schema of a release that is not out yet.
@@ -221,7 +222,7 @@ impl Place {
 
     /// A command of the built server on this database.
     fn start(&self, line: &str) -> Child {
-        Command::new(binary())
+        Command::new(process::server(USUAL))
             .args(line.split_whitespace())
             .env_clear()
             .env("VOUCHSAFE_ISSUER", "http://127.0.0.1:8080")
@@ -238,14 +239,6 @@ impl Place {
     }
 }
 
-/// The built server.
-fn binary() -> PathBuf {
-    let named = std::env::var_os("VOUCHSAFE_BIN").unwrap_or_else(|| {
-        panic!("VOUCHSAFE_BIN does not name the built server: run `cargo xtask test migrations`")
-    });
-    std::fs::canonicalize(named).unwrap()
-}
-
 /// Exit status, standard output as JSON, and standard error of a process, at its end.
 fn ended(process: Child) -> (Option<i32>, Value, String) {
     let output = process.wait_with_output().unwrap();
@@ -254,13 +247,18 @@ fn ended(process: Child) -> (Option<i32>, Value, String) {
     (output.status.code(), out, said)
 }
 
-/// The names of the changes that the present binary knows; each ends a release.
-async fn releases() -> Vec<String> {
-    let place = Place::empty().await;
-    let schema = vouchsafe_migrations::status(place.connection().await)
+/// The names of the changes that the present binary knows; each ends a release. It takes a database to learn them.
+async fn releases() -> &'static [String] {
+    static NAMES: OnceCell<Vec<String>> = OnceCell::const_new();
+    NAMES
+        .get_or_init(|| async {
+            let place = Place::empty().await;
+            let schema = vouchsafe_migrations::status(place.connection().await)
+                .await
+                .unwrap();
+            schema.changes.into_iter().map(|change| change.name).collect()
+        })
         .await
-        .unwrap();
-    schema.changes.into_iter().map(|change| change.name).collect()
 }
 
 /// As a process does that brings the schema up to date; says how many changes it applied.

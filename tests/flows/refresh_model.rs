@@ -111,7 +111,7 @@ fn revocation(sid: &FamilyId, now: Timestamp) -> NewRevocation {
 }
 
 /// One use of the live token of a family by its own client.
-fn job_for(family: &Family, now: Timestamp) -> RotateJob {
+pub(crate) fn job_for(family: &Family, now: Timestamp) -> RotateJob {
     RotateJob {
         sid: family.id.clone(),
         client_id: family.client_id.clone(),
@@ -122,12 +122,13 @@ fn job_for(family: &Family, now: Timestamp) -> RotateJob {
         rotate: true,
         idle_ttl: Duration::from_secs(3600),
         window: Duration::from_secs(30),
+        asked_at: now,
         ending: revocation(&family.id, now),
         audit: audit("refresh_reuse_detected", now),
     }
 }
 
-async fn begin(app: &TestApp, like: &Family, idle: u64, absolute: u64) -> Family {
+pub(crate) async fn begin(app: &TestApp, like: &Family, idle: u64, absolute: u64) -> Family {
     let now = app.now();
     let family = Family {
         id: FamilyId::random(&*real_machine().entropy),

@@ -1,24 +1,19 @@
 //! Refresh under races: many callers, two replicas, revocations, and a database that lost a line.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a helper that cannot go on fails where it is"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails where it is")]
 
 use std::future::Future;
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
 use serde_json::Value;
-use tempfile::TempDir;
 use vouchsafe_protocol::{ClientId, SecretString};
 use vouchsafe_store::{Family, RevokeReason};
-use vouchsafe_tests::{Cluster, Setup, Snapshot, TestApp, TestClient, captured_logs, password_of};
+use vouchsafe_tests::{Setup, TestApp, TestClient, captured_logs, password_of};
 
 use crate::refresh::{Forge, MASTER_KEY, events_of, family_of, is_logged, sid_of};
+use crate::timeline::Timeline;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -184,44 +179,29 @@ async fn f21_r8_a_herd_that_refreshes_in_one_second_loses_no_family() {
     }
 }
 
-/// Copies the file of a database that rests.
-fn copy_database(from: &Path, to: &Path) {
-    for name in ["vouchsafe.db", "vouchsafe.db-wal"] {
-        if from.join(name).exists() {
-            std::fs::copy(from.join(name), to.join(name)).unwrap();
-        }
-    }
-}
-
-fn remove_database(folder: &Path) {
-    for name in ["vouchsafe.db", "vouchsafe.db-wal", "vouchsafe.db-shm"] {
-        if folder.join(name).exists() {
-            std::fs::remove_file(folder.join(name)).unwrap();
-        }
-    }
-}
-
-/// `keep` keeps the present state of a database that nobody is connected to, and `put_back` puts it back.
-async fn an_older_state_is_noticed_and_ends_nothing<Kept>(
-    app: &TestApp,
-    keep: impl AsyncFnOnce() -> Kept,
-    put_back: impl AsyncFnOnce(Kept),
-) {
+#[tokio::test]
+async fn f10_r12_older_data_are_noticed_and_end_nothing() {
     drop(captured_logs());
+    let mut timeline = Timeline::of_this_run().await;
+    let app = Setup::default()
+        .set("keys.master_key", MASTER_KEY)
+        .set("database.url", &timeline.url())
+        .start()
+        .await;
     app.user("alice", &[]).await;
     let web = app.client("web", "openid").await;
     let first = web.sign_in("alice").await;
     let second = web.refresh(first.str("refresh_token")).await;
     app.inside().store().close().await;
-    let kept = keep().await;
-    let going_on = replica(app).await;
+    timeline.remember().await;
+    let going_on = replica(&app).await;
     let web = web.at(&going_on);
     let third = web.refresh(second.str("refresh_token")).await;
     let fourth = web.refresh(third.str("refresh_token")).await;
     let later = web.sign_in("alice").await;
     going_on.inside().store().close().await;
-    put_back(kept).await;
-    let restored = replica(app).await;
+    timeline.go_back().await;
+    let restored = replica(&app).await;
     let web = web.at(&restored);
     let sid = sid_of(&first);
     let row = family_of(&restored, &sid).await;
@@ -247,47 +227,6 @@ async fn an_older_state_is_noticed_and_ends_nothing<Kept>(
     }
     assert_eq!(events_of(&restored, &sid).await, ["family_begun"]);
     assert_eq!(web.refresh(&known).await.outcome(), "200");
-}
-
-#[tokio::test]
-async fn f10_r12_an_older_file_swapped_in_is_noticed_and_ends_nothing() {
-    let app = Setup::default()
-        .set("keys.master_key", MASTER_KEY)
-        .on_sqlite()
-        .start()
-        .await;
-    let keep = async || {
-        let backup = tempfile::tempdir().unwrap();
-        copy_database(app.folder(), backup.path());
-        backup
-    };
-    let put_back = async |backup: TempDir| {
-        remove_database(app.folder());
-        copy_database(backup.path(), app.folder());
-    };
-    an_older_state_is_noticed_and_ends_nothing(&app, keep, put_back).await;
-}
-
-#[tokio::test]
-async fn f10_r12_older_data_under_a_server_are_noticed_and_end_nothing() {
-    let cluster = Cluster::start().await;
-    let app = Setup::default()
-        .set("keys.master_key", MASTER_KEY)
-        .set("database.url", &cluster.database().await)
-        .start()
-        .await;
-    let keep = async || {
-        cluster.stop_immediately().await;
-        let kept = cluster.copy_data().await;
-        cluster.start_again().await;
-        kept
-    };
-    let put_back = async |kept: Snapshot| {
-        cluster.stop_immediately().await;
-        cluster.restore_data(&kept).await;
-        cluster.start_again().await;
-    };
-    an_older_state_is_noticed_and_ends_nothing(&app, keep, put_back).await;
 }
 
 /// What a refresh and a revocation of one family race in.

@@ -8,157 +8,33 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sea_orm::{ConnectOptions, ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::sleep;
 use vouchsafe::app::{App, StartError};
-use vouchsafe::config::{Config, Sources};
+use vouchsafe::config::Config;
 use vouchsafe::machine::real_machine;
-use vouchsafe_issuer::{Machine, Standing};
+use vouchsafe_issuer::{AcceptedRollback, Standing, Swept};
 use vouchsafe_keys::{KeyAlgorithm, Purpose, Urgency};
 use vouchsafe_protocol::{FamilyId, Kid};
+use vouchsafe_tests::process::{self, soon};
 use vouchsafe_tests::{
-    Answer, Cluster, DatabaseKind, Setup, Snapshot, TestApp, TestClient, captured_logs, claims_of,
-    on_postgres,
+    Answer, DatabaseKind, Setup, TestApp, TestClient, TestClock, captured_logs, claims_of, kid_of,
 };
+
+use crate::timeline::Timeline;
 
 /// It guards nothing.
 const MASTER_KEY: &str = "i5MdE0xqlkANcaeUT0k9nAdiIZ/Gl3UZaEdZLZgIBf0=";
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// A database that can be put back to where it was.
-enum Timeline {
-    File {
-        folder: TempDir,
-    },
-    Cluster {
-        cluster: Box<Cluster>,
-        url: String,
-        snapshot: Option<Snapshot>,
-    },
-}
-
-impl Timeline {
-    async fn file() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        DatabaseKind::Sqlite.migrated(folder.path()).await;
-        Self::File { folder }
-    }
-
-    async fn cluster() -> Self {
-        let cluster = Box::new(Cluster::start().await);
-        let url = cluster.database().await;
-        Self::Cluster {
-            cluster,
-            url,
-            snapshot: None,
-        }
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::File { folder } => format!("sqlite:{}", database_in(folder.path()).display()),
-            Self::Cluster { url, .. } => url.clone(),
-        }
-    }
-
-    /// Makes the backup, anew each time.
-    async fn remember(&mut self) {
-        let url = self.url();
-        match self {
-            Self::File { folder } => {
-                let backup = backup_in(folder.path());
-                let _ = fs::remove_file(&backup);
-                let connection = connect(&url).await;
-                let sql = format!("VACUUM INTO '{}'", backup.display());
-                connection.execute_unprepared(&sql).await.unwrap();
-                connection.close().await.unwrap();
-            }
-            Self::Cluster {
-                cluster, snapshot, ..
-            } => {
-                cluster.stop_immediately().await;
-                *snapshot = Some(cluster.copy_data().await);
-                cluster.start_again().await;
-            }
-        }
-    }
-
-    /// Puts the backup in the place of the database while nobody has it open.
-    async fn go_back(&self) {
-        match self {
-            Self::File { folder } => {
-                let file = database_in(folder.path());
-                for name in ["vouchsafe.db-wal", "vouchsafe.db-shm"] {
-                    let _ = fs::remove_file(folder.path().join(name));
-                }
-                fs::copy(backup_in(folder.path()), file).unwrap();
-            }
-            Self::Cluster { .. } => self.go_back_under_way().await,
-        }
-    }
-
-    /// Puts the backup in the place of the database under running issuers.
-    async fn go_back_under_way(&self) {
-        match self {
-            Self::File { folder } => put_back(&self.url(), &backup_in(folder.path())).await,
-            Self::Cluster {
-                cluster, snapshot, ..
-            } => {
-                cluster.stop_immediately().await;
-                cluster.restore_data(snapshot.as_ref().unwrap()).await;
-                cluster.start_again().await;
-            }
-        }
-    }
-}
-
-fn database_in(folder: &Path) -> PathBuf {
-    folder.join("vouchsafe.db")
-}
-
-fn backup_in(folder: &Path) -> PathBuf {
-    folder.join("backup.db")
-}
-
-async fn connect(url: &str) -> DatabaseConnection {
-    let mut options = ConnectOptions::new(url);
-    options.max_connections(1).sqlx_logging(false);
-    sea_orm::Database::connect(options).await.unwrap()
-}
-
-/// Makes every table what it is in another file, in one transaction.
-async fn put_back(url: &str, backup: &Path) {
-    let connection = connect(url).await;
-    let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-    let tables = connection
-        .query_all_raw(Statement::from_string(DbBackend::Sqlite, sql))
-        .await
-        .unwrap();
-    let mut script = format!(
-        "ATTACH DATABASE '{}' AS backup; BEGIN IMMEDIATE; ",
-        backup.display()
-    );
-    for table in tables {
-        let name: String = table.try_get("", "name").unwrap();
-        script.push_str(&format!(
-            "DELETE FROM main.\"{name}\"; INSERT INTO main.\"{name}\" SELECT * FROM backup.\"{name}\"; "
-        ));
-    }
-    script.push_str("COMMIT; DETACH DATABASE backup");
-    connection.execute_unprepared(&script).await.unwrap();
-    connection.close().await.unwrap();
-}
+/// Whatever ends an access token may be forgotten by then.
+const LATER: Duration = Duration::from_secs(26 * 3600);
 
 /// The first application on a database, whose clock and name the others share.
 async fn first_on(url: &str, dir: &Path) -> TestApp {
@@ -173,47 +49,32 @@ fn again(first: &TestApp, dir: &Path) -> Setup {
 }
 
 fn with_state(setup: Setup, dir: &Path) -> Setup {
-    setup
-        .set("keys.master_key", MASTER_KEY)
-        .set("state.dir", dir.to_str().unwrap())
+    setup.set("state.dir", dir.to_str().unwrap())
 }
 
 async fn close(app: &TestApp) {
     app.inside().store().close().await;
 }
 
-/// What an application opened by hand needs, with a folder for its state or without.
-fn config(first: &TestApp, dir: Option<&Path>) -> Config {
-    let mut settings = vec![
-        ("issuer", first.issuer.as_str()),
-        ("database.url", first.database_url()),
-        ("keys.master_key", MASTER_KEY),
-        ("keys.algorithms", "ES256"),
-        ("passwords.memory_kib", "64"),
-        ("passwords.iterations", "1"),
-    ];
-    settings.extend(dir.map(|dir| ("state.dir", dir.to_str().unwrap())));
-    let flags = settings
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    Config::load(&Sources::new(None, Vec::new(), flags)).unwrap()
-}
-
-fn machine(first: &TestApp) -> Machine {
-    Machine {
-        clock: Arc::clone(&first.clock) as _,
-        entropy: real_machine().entropy,
-        database_clock: None,
-    }
+/// What an application opened by hand needs that keeps its state in a folder.
+fn config(first: &TestApp, dir: &Path) -> Config {
+    first.config(&[("state.dir", dir.to_str().unwrap())])
 }
 
 /// Why an application does not open.
 async fn refusal(first: &TestApp, dir: &Path) -> StartError {
-    match App::open(config(first, Some(dir)), machine(first)).await {
+    match App::open(config(first, dir), first.machine()).await {
         Ok(_) => panic!("it opens"),
         Err(error) => error,
     }
+}
+
+/// Opens an application by the order of an operator who accepts what was lost; says what that came to.
+async fn accept(first: &TestApp, dir: &Path) -> Result<Option<AcceptedRollback>, StartError> {
+    let opened = App::open_accepting_rollback(config(first, dir), first.machine(), TestApp::operator());
+    let (app, accepted) = Box::pin(opened).await?;
+    app.issuer().store().close().await;
+    Ok(accepted)
 }
 
 /// What the file outside the database says.
@@ -237,56 +98,66 @@ fn knows_more(dir: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value
     fs::write(dir.join("state.json"), state.to_string()).unwrap();
 }
 
+/// One heartbeat, and what is known with it written down outside, as the task of a server does.
+async fn beat_and_keep(app: &TestApp, dir: &Path) {
+    assert_eq!(beat(app).await, Standing::Current);
+    let known = app.inside().high_water();
+    let beat = known.beat.unwrap();
+    knows_more(dir, |state| {
+        for (name, n) in [
+            ("heartbeat", known.mark.heartbeat),
+            ("revocation", known.mark.revocation),
+            ("change", known.mark.change),
+        ] {
+            state.insert(name.to_owned(), json!(n));
+        }
+        let beat = json!({ "epoch": beat.epoch, "n": beat.n, "nonce": beat.nonce, "at": beat.at.as_unix() });
+        state.insert("beat".to_owned(), beat);
+    });
+}
+
+/// The keys as they are stored, by their ids: what is left of each.
+async fn stored_keys(app: &TestApp) -> Vec<(String, bool)> {
+    let (rows, _) = app.inside().store().keys().await.unwrap();
+    let mut keys: Vec<_> = rows
+        .into_iter()
+        .map(|row| (row.kid.to_string(), row.sealed.is_some()))
+        .collect();
+    keys.sort();
+    keys
+}
+
 /// Waits until the heartbeat has taken out of the database all that is in it now.
 async fn kept(dir: &Path, app: &TestApp) {
     let mark = app.inside().store().mark().await.unwrap();
-    for _ in 0..200 {
+    soon("a heartbeat", async || {
         let state = state(dir);
-        if number(&state, "heartbeat") > mark.heartbeat
+        let kept = number(&state, "heartbeat") > mark.heartbeat
             && number(&state, "revocation") == mark.revocation
-            && number(&state, "change") >= mark.change
-        {
-            return;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    panic!("no heartbeat: {}", state(dir));
+            && number(&state, "change") >= mark.change;
+        kept.then_some(())
+    })
+    .await;
 }
 
 /// One heartbeat, as soon as the database answers: connections that broke are found out one by one.
 async fn beat(app: &TestApp) -> Standing {
-    for _ in 0..200 {
-        match app.inside().beat().await {
-            Ok(standing) => return standing,
-            Err(_) => sleep(Duration::from_millis(20)).await,
-        }
-    }
-    panic!("the database does not answer")
+    soon("a database that answers", async || app.inside().beat().await.ok()).await
 }
 
 /// Waits until every kind of connection works again.
 async fn recovered(app: &TestApp) {
     let (store, mut in_a_row) = (app.inside().store(), 0);
-    for _ in 0..200 {
+    soon("a database that answers", async || {
         let read = store.living_families(app.now()).await.is_ok();
-        if read && store.mark().await.is_ok() {
-            in_a_row += 1;
+        in_a_row = if read && store.mark().await.is_ok() {
+            in_a_row + 1
         } else {
-            in_a_row = 0;
-            sleep(Duration::from_millis(20)).await;
-        }
-        if in_a_row == 10 {
-            return;
-        }
-    }
-    panic!("the database does not answer")
-}
-
-/// The key that a token was made with.
-fn kid_of(token: &str) -> Kid {
-    let header = token.split('.').next().unwrap();
-    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
-    Kid::parse(header.get("kid").and_then(Value::as_str).unwrap()).unwrap()
+            0
+        };
+        (in_a_row == 10).then_some(())
+    })
+    .await;
 }
 
 async fn published(app: &TestApp) -> Vec<String> {
@@ -355,7 +226,9 @@ impl Issued {
     }
 }
 
-async fn a_restored_backup_is_refused_and_brings_nothing_back(mut timeline: Timeline) {
+#[tokio::test]
+async fn f13_f14_a_restored_backup_is_refused_and_brings_nothing_back() {
+    let mut timeline = Timeline::of_this_run().await;
     let outside = tempfile::tempdir().unwrap();
     let dir = outside.path().join("state");
     let first = first_on(&timeline.url(), &dir).await;
@@ -407,13 +280,8 @@ async fn a_restored_backup_is_refused_and_brings_nothing_back(mut timeline: Time
     ] {
         assert!(told.contains(part), "{told}");
     }
-    let opened =
-        App::open_accepting_rollback(config(&first, Some(&dir)), machine(&first), TestApp::operator());
-    let (app, accepted) = Box::pin(opened).await.unwrap();
-    let accepted = accepted.unwrap();
+    let accepted = accept(&first, &dir).await.unwrap().unwrap();
     assert_eq!((accepted.families, accepted.keys, accepted.mark.epoch), (2, 2, 2));
-    app.issuer().store().close().await;
-    drop(app);
 
     first.clock.advance(SECOND * 2);
     let restored = again(&first, &dir).start().await;
@@ -441,26 +309,9 @@ async fn a_restored_backup_is_refused_and_brings_nothing_back(mut timeline: Time
 }
 
 #[tokio::test]
-async fn f13_f14_a_restored_file_is_refused_and_brings_nothing_back() {
-    Box::pin(a_restored_backup_is_refused_and_brings_nothing_back(
-        Timeline::file().await,
-    ))
-    .await;
-}
-
-#[tokio::test]
-async fn f13_f14_a_restored_cluster_is_refused_and_brings_nothing_back() {
-    if !on_postgres() {
-        return;
-    }
-    Box::pin(a_restored_backup_is_refused_and_brings_nothing_back(
-        Timeline::cluster().await,
-    ))
-    .await;
-}
-
-async fn lost_commits_are_noticed_and_nobody_is_punished(mut timeline: Timeline) {
+async fn f10_r12_lost_commits_are_noticed_and_nobody_is_punished() {
     drop(captured_logs());
+    let mut timeline = Timeline::of_this_run().await;
     let outside = tempfile::tempdir().unwrap();
     let (dir, other_dir) = (outside.path().join("a"), outside.path().join("b"));
     let app = first_on(&timeline.url(), &dir).await;
@@ -518,7 +369,7 @@ async fn lost_commits_are_noticed_and_nobody_is_punished(mut timeline: Timeline)
         assert_eq!(answer.outcome(), "503 temporarily_unavailable state_rollback");
         assert!(answer.header("retry-after").is_some());
     }
-    app.inside().follow().await.unwrap();
+    assert!(app.inside().follow().await.is_err());
     assert!(!is_ready(&app).await);
     assert!(!published(&app).await.is_empty());
     assert_eq!(app.inside().store().living_families(app.now()).await.unwrap(), 2);
@@ -544,27 +395,8 @@ async fn lost_commits_are_noticed_and_nobody_is_punished(mut timeline: Timeline)
 }
 
 #[tokio::test]
-async fn f10_r12_a_file_that_loses_commits_is_noticed_and_nobody_is_punished() {
-    Box::pin(lost_commits_are_noticed_and_nobody_is_punished(
-        Timeline::file().await,
-    ))
-    .await;
-}
-
-#[tokio::test]
-async fn f10_r12_a_cluster_that_loses_commits_is_noticed_and_nobody_is_punished() {
-    if !on_postgres() {
-        return;
-    }
-    Box::pin(lost_commits_are_noticed_and_nobody_is_punished(
-        Timeline::cluster().await,
-    ))
-    .await;
-}
-
-#[tokio::test]
 async fn f10_a_running_server_notices_by_itself_and_goes_on_by_itself() {
-    let mut timeline = Timeline::file().await;
+    let mut timeline = Timeline::of_this_run().await;
     let outside = tempfile::tempdir().unwrap();
     let (dir, other_dir) = (outside.path().join("a"), outside.path().join("b"));
     let first = first_on(&timeline.url(), &dir).await;
@@ -574,34 +406,221 @@ async fn f10_a_running_server_notices_by_itself_and_goes_on_by_itself() {
     let web = web.at(&running);
     assert_eq!(web.credentials().await.outcome(), "200");
     kept(&other_dir, &running).await;
-    kept(&other_dir, &running).await;
     timeline.go_back_under_way().await;
     let becomes = async |wanted: &str| {
-        for _ in 0..200 {
-            if web.credentials().await.outcome() == wanted {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        panic!("never {wanted}");
+        soon(wanted, async || {
+            (web.credentials().await.outcome() == wanted).then_some(())
+        })
+        .await;
     };
     becomes("503 temporarily_unavailable state_rollback").await;
     // Whoever starts the next one accepts it, by the file of the one that runs.
-    let opened = App::open_accepting_rollback(
-        config(&first, Some(&other_dir)),
-        machine(&first),
-        TestApp::operator(),
-    );
-    let (app, accepted) = Box::pin(opened).await.unwrap();
+    let accepted = accept(&first, &other_dir).await.unwrap();
     assert_eq!(accepted.unwrap().mark.epoch, 2);
-    app.issuer().store().close().await;
     first.clock.advance(SECOND * 2);
     becomes("200").await;
 }
 
 #[tokio::test]
+async fn f10_r12_one_lost_beat_is_noticed_though_another_replica_counts_its_number_again() {
+    let mut timeline = Timeline::of_this_run().await;
+    let outside = tempfile::tempdir().unwrap();
+    let (dir, other_dir) = (outside.path().join("a"), outside.path().join("b"));
+    let app = first_on(&timeline.url(), &dir).await;
+    app.user("alice", &[]).await;
+    let web = app.client("web", "openid").await;
+    let alice = web.sign_in("alice").await;
+    let other = again(&app, &other_dir).start().await;
+    beat_and_keep(&app, &dir).await;
+    beat_and_keep(&other, &other_dir).await;
+    timeline.remember().await;
+    for replica in [&app, &other] {
+        recovered(replica).await;
+    }
+
+    // One rotation and one beat are lost.
+    let lost = web.refresh(alice.str("refresh_token")).await;
+    assert_eq!(lost.outcome(), "200");
+    beat_and_keep(&app, &dir).await;
+    let known = app.inside().store().mark().await.unwrap();
+    timeline.go_back_under_way().await;
+    for replica in [&app, &other] {
+        recovered(replica).await;
+    }
+    // The other one lost nothing of its own, and fills the gap.
+    beat_and_keep(&other, &other_dir).await;
+    assert_eq!(app.inside().store().mark().await.unwrap(), known);
+    assert!(app.inside().has_its_past() && other.inside().has_its_past());
+
+    // A connection that broke may keep the first note from being left.
+    for replica in [&app, &app, &app, &other] {
+        assert_eq!(beat(replica).await, Standing::Behind);
+        assert!(!replica.inside().has_its_past() && !is_ready(replica).await);
+        let refused = web.at(replica).credentials().await;
+        assert_eq!(refused.outcome(), "503 temporarily_unavailable state_rollback");
+    }
+    assert_eq!(
+        app.inside().store().mark().await.unwrap(),
+        known,
+        "it was touched"
+    );
+    for dir in [&dir, &other_dir, &outside.path().join("new")] {
+        assert!(matches!(refusal(&app, dir).await, StartError::Rollback(_)));
+    }
+
+    app.clock.advance(MINUTE);
+    let accepted = accept(&app, &other_dir).await.unwrap().unwrap();
+    assert_eq!((accepted.families, accepted.mark.epoch), (1, 2));
+    app.clock.advance(SECOND * 2);
+    for replica in [&app, &other] {
+        assert_eq!(beat(replica).await, Standing::NewEpoch);
+        assert_eq!(beat(replica).await, Standing::Current);
+        assert!(replica.inside().has_its_past());
+        let refused = web.at(replica).refresh(lost.str("refresh_token")).await;
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        assert_eq!(web.at(replica).sign_in("alice").await.outcome(), "200");
+    }
+    // What was remembered of the epoch before is not asked for any more.
+    close(&again(&app, &dir).start().await).await;
+}
+
+#[tokio::test]
+async fn f13_a_server_that_knows_nothing_hides_no_loss_from_one_that_does() {
+    let mut timeline = Timeline::of_this_run().await;
+    let outside = tempfile::tempdir().unwrap();
+    let dir = outside.path().join("state");
+    let first = first_on(&timeline.url(), &dir).await;
+    beat_and_keep(&first, &dir).await;
+    close(&first).await;
+    timeline.remember().await;
+    let later = again(&first, &dir).start().await;
+    beat_and_keep(&later, &dir).await;
+    close(&later).await;
+    timeline.go_back().await;
+
+    let unknowing = Setup::default().beside(&first).set("issuer", &first.issuer);
+    let unknowing = unknowing.start().await;
+    for _ in 0..5 {
+        assert_eq!(beat(&unknowing).await, Standing::Current);
+    }
+    let known = number(&state(&dir), "heartbeat");
+    assert!(unknowing.inside().store().mark().await.unwrap().heartbeat > known);
+    let StartError::Rollback(told) = refusal(&first, &dir).await else {
+        panic!("refused for another reason")
+    };
+    assert!(
+        told.to_string().contains("not the last beat of this server"),
+        "{told}"
+    );
+    // Who was refused leaves no note: its file could be the one that is wrong.
+    assert_eq!(beat(&unknowing).await, Standing::Current);
+}
+
+#[tokio::test]
+async fn f10_nothing_is_forgotten_while_the_past_is_lost() {
+    let mut timeline = Timeline::of_this_run().await;
+    let outside = tempfile::tempdir().unwrap();
+    let dir = outside.path().join("state");
+    let setup = Setup::default().set("database.url", &timeline.url());
+    let setup = setup.set("keys.retention", "61m");
+    let app = with_state(setup, &dir).start().await;
+    let web = app.client("web", "openid").await;
+    let token = web.credentials().await;
+    assert_eq!(web.revoke(token.str("access_token")).await.status, 200);
+    rotate_now(&app).await;
+    assert_eq!(beat(&app).await, Standing::Current);
+    timeline.remember().await;
+    recovered(&app).await;
+    assert_eq!(beat(&app).await, Standing::Current);
+    timeline.go_back_under_way().await;
+    recovered(&app).await;
+    assert!(app.inside().may_forget());
+    assert_eq!(beat(&app).await, Standing::Behind);
+    assert!(!app.inside().may_forget());
+
+    let keys = stored_keys(&app).await;
+    app.clock.advance(LATER);
+    assert!(app.inside().sweep_backlog().await.unwrap().revocations > 0);
+    assert_eq!(app.inside().sweep(100).await.unwrap(), Swept::default());
+    assert!(app.inside().keys_are_due());
+    app.inside().advance_keys().await.unwrap();
+    assert_eq!(stored_keys(&app).await, keys);
+
+    let operator = TestApp::operator();
+    let accepted = app.inside().accept_rollback(&operator);
+    assert!(Box::pin(accepted).await.unwrap().is_some());
+    assert!(app.inside().sweep(100).await.unwrap().revocations > 0);
+    app.inside().advance_keys().await.unwrap();
+    assert_ne!(stored_keys(&app).await, keys);
+}
+
+#[tokio::test]
+async fn f18_a_clock_that_jumps_ahead_makes_nobody_forget() {
+    let now = real_machine().clock.now();
+    let clock = Arc::new(TestClock::at(now));
+    let setup = Setup::default().on_postgres().clock(&clock).with_database_time();
+    let app = setup.set("keys.retention", "61m").start().await;
+    let web = app.client("web", "openid").await;
+    let (sound, ended) = (web.credentials().await, web.credentials().await);
+    let (sound, ended) = (sound.str("access_token"), ended.str("access_token"));
+    assert_eq!(web.revoke(ended).await.status, 200);
+    rotate_now(&app).await;
+    assert!(app.inside().may_forget());
+    let keys = stored_keys(&app).await;
+
+    // The time that is told goes on with the monotonic clock: it is as far ahead as a database that jumped would make
+    // it, and the machine's own time is not.
+    clock.advance(LATER);
+    clock.step_back(LATER);
+    assert!(!app.inside().may_forget());
+    assert!(app.inside().sweep_backlog().await.unwrap().revocations > 0);
+    app.inside().follow().await.unwrap();
+    assert_eq!(app.inside().sweep(100).await.unwrap(), Swept::default());
+    assert!(app.inside().keys_are_due());
+    app.inside().advance_keys().await.unwrap();
+    assert_eq!(stored_keys(&app).await, keys);
+
+    // A measurement that took long changes nothing, the next one does.
+    soon("agreement", async || {
+        app.inside().measure_clock().await.unwrap();
+        app.inside().may_forget().then_some(())
+    })
+    .await;
+    app.inside().follow().await.unwrap();
+    app.inside().advance_keys().await.unwrap();
+    assert!(!web.is_active(ended).await);
+    assert!(web.is_active(sound).await);
+    assert_eq!(stored_keys(&app).await, keys);
+}
+
+#[tokio::test]
+async fn f13_a_clock_that_was_ahead_once_does_not_stop_minting_for_a_day() {
+    drop(captured_logs());
+    let outside = tempfile::tempdir().unwrap();
+    let dir = outside.path().join("state");
+    let first = with_state(Setup::default(), &dir).start().await;
+    let web = first.client("web", "openid").await;
+    let old = web.credentials().await;
+    close(&first).await;
+    knows_more(&dir, |state| {
+        state.insert("heartbeat".to_owned(), json!(500));
+        let ahead = first.now().plus(LATER).as_unix();
+        state.insert("seen_at".to_owned(), json!(ahead));
+    });
+    assert_eq!(accept(&first, &dir).await.unwrap().unwrap().mark.epoch, 2);
+    assert!(captured_logs().contains("\"state_seen_ahead\""));
+    first.clock.advance(MINUTE + SECOND * 2);
+    let restored = again(&first, &dir).start().await;
+    let web = web.at(&restored);
+    assert!(!web.is_active(old.str("access_token")).await);
+    let fresh = web.credentials().await;
+    assert_eq!(fresh.outcome(), "200");
+    assert!(web.is_active(fresh.str("access_token")).await);
+}
+
+#[tokio::test]
 async fn f14_a_revoked_key_stays_revoked_whatever_it_was_for() {
-    let mut timeline = Timeline::file().await;
+    let mut timeline = Timeline::of_this_run().await;
     let outside = tempfile::tempdir().unwrap();
     let dir = outside.path().join("state");
     let first = first_on(&timeline.url(), &dir).await;
@@ -609,6 +628,7 @@ async fn f14_a_revoked_key_stays_revoked_whatever_it_was_for() {
     let web = first.client("web", "openid").await;
     let before = web.sign_in("alice").await;
     timeline.remember().await;
+    recovered(&first).await;
     let leaked = [
         kid_of(before.str("access_token")),
         kid_of(before.str("refresh_token")),
@@ -626,11 +646,7 @@ async fn f14_a_revoked_key_stays_revoked_whatever_it_was_for() {
     close(&restarted).await;
     timeline.go_back().await;
     first.clock.advance(MINUTE);
-    let opened =
-        App::open_accepting_rollback(config(&first, Some(&dir)), machine(&first), TestApp::operator());
-    let (app, accepted) = Box::pin(opened).await.unwrap();
-    assert_eq!(accepted.unwrap().keys, 2);
-    app.issuer().store().close().await;
+    assert_eq!(accept(&first, &dir).await.unwrap().unwrap().keys, 2);
     first.clock.advance(SECOND * 2);
     let restored = again(&first, &dir).start().await;
     let web = web.at(&restored);
@@ -673,13 +689,9 @@ async fn f13_f14_another_replica_adopts_the_new_epoch_and_upholds_what_it_knows(
         assert!(matches!(refusal(&first, dir).await, StartError::Rollback(_)));
     }
     first.clock.advance(MINUTE);
-    let opened =
-        App::open_accepting_rollback(config(&first, Some(&dir)), machine(&first), TestApp::operator());
-    let (app, accepted) = Box::pin(opened).await.unwrap();
-    let accepted = accepted.unwrap();
+    let accepted = accept(&first, &dir).await.unwrap().unwrap();
     assert_eq!((accepted.known.heartbeat, accepted.keys), (500, 0));
     assert!(accepted.mark.heartbeat > 500);
-    app.issuer().store().close().await;
 
     first.clock.advance(SECOND * 2);
     let other = again(&first, &other_dir).start().await;
@@ -737,13 +749,9 @@ async fn f13_without_a_rollback_there_is_nothing_to_accept() {
     let none = first.inside().accept_rollback(&operator);
     assert_eq!(Box::pin(none).await.unwrap(), None);
     close(&first).await;
-    let opened =
-        App::open_accepting_rollback(config(&first, Some(&dir)), machine(&first), TestApp::operator());
-    let (app, accepted) = Box::pin(opened).await.unwrap();
-    assert_eq!(accepted, None);
-    assert_eq!(app.issuer().store().mark().await.unwrap().epoch, 1);
-    app.issuer().store().close().await;
+    assert_eq!(accept(&first, &dir).await.unwrap(), None);
     let again = again(&first, &dir).start().await;
+    assert_eq!(again.inside().store().mark().await.unwrap().epoch, 1);
     let refreshed = web.at(&again).refresh(alice.str("refresh_token")).await;
     assert_eq!(refreshed.outcome(), "200");
 }
@@ -766,9 +774,7 @@ async fn f13_a_damaged_file_stops_the_start_and_a_missing_one_is_told() {
     fs::write(&file, "{").unwrap();
     for on_purpose in [false, true] {
         let error = if on_purpose {
-            let config = config(&first, Some(&dir));
-            let opened = App::open_accepting_rollback(config, machine(&first), TestApp::operator());
-            Box::pin(opened).await.map(drop).unwrap_err()
+            accept(&first, &dir).await.unwrap_err()
         } else {
             refusal(&first, &dir).await
         };
@@ -783,7 +789,7 @@ async fn f13_a_damaged_file_stops_the_start_and_a_missing_one_is_told() {
     close(&again(&first, &dir).start().await).await;
     assert!(told("state_file_missing"));
     assert_eq!(number(&state(&dir), "epoch"), 1);
-    let opened = App::open(config(&first, None), machine(&first)).await;
+    let opened = App::open(first.config(&[]), first.machine()).await;
     opened.unwrap().issuer().store().close().await;
     assert!(captured_logs().contains("\"state_dir_unset\""));
 }
@@ -803,10 +809,7 @@ impl Place {
     }
 
     fn command(&self, line: &str) -> Command {
-        let named = std::env::var_os("VOUCHSAFE_BIN").unwrap_or_else(|| {
-            panic!("VOUCHSAFE_BIN does not name the built server: run `cargo xtask test`")
-        });
-        let mut command = Command::new(fs::canonicalize(named).unwrap());
+        let mut command = Command::new(process::server(process::USUAL));
         command
             .args(line.split_whitespace())
             .args(["--config", "vouchsafe.toml"])

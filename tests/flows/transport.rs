@@ -12,10 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use vouchsafe::app::App;
-use vouchsafe::config::{Config, Sources};
 use vouchsafe::http::accept;
-use vouchsafe::machine::real_machine;
-use vouchsafe_issuer::Machine;
 use vouchsafe_tests::{Answer, CLIENT_SECRET, Setup, TestApp, captured_logs};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -801,22 +798,9 @@ async fn h20_the_page_cannot_be_framed_and_loads_nothing_from_elsewhere() {
 
 #[tokio::test]
 async fn h20_an_https_issuer_insists_on_https() {
-    const MASTER_KEY: &str = "0mMFWlAWBrmRlcaDqXY7bU7xPJ0b8o6Wk3nQm2m9T1E=";
-    let app = Setup::default().set("keys.master_key", MASTER_KEY).start().await;
-    let settings = [
-        ("issuer", "https://id.example"),
-        ("database.url", app.database_url()),
-        ("keys.master_key", MASTER_KEY),
-        ("keys.algorithms", "ES256"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let config = Config::load(&Sources::new(None, Vec::new(), settings.to_vec())).unwrap();
-    let machine = Machine {
-        clock: app.clock.clone(),
-        entropy: real_machine().entropy,
-        database_clock: None,
-    };
-    let behind_a_proxy = App::open(config, machine).await.unwrap();
+    let app = TestApp::start().await;
+    let config = app.config(&[("issuer", "https://id.example")]);
+    let behind_a_proxy = App::open(config, app.machine()).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_running, shutdown) = watch::channel(false);

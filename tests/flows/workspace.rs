@@ -1,6 +1,7 @@
 //! The layout of the workspace: which crate may know which, who alone may name what, and how long a file may get.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it is")]
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -126,6 +127,12 @@ const MAY_ASK_THE_TIME: &[&str] = &["crates/server/src/machine.rs", "crates/stor
 /// Lines of a file without its tests.
 const LONGEST_FILE: usize = 400;
 
+/// A name in the documents with as many words is one of a test.
+const WORDS_OF_TEST: usize = 6;
+
+/// Names as long that are none of tests.
+const NO_TESTS: &[&str] = &["id_token_signing_alg_values_supported"];
+
 fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap().to_owned()
@@ -146,6 +153,11 @@ fn packages() -> Vec<Package> {
 
 /// Every source file under a folder of the repository, by its path in it.
 fn sources(folder: &str) -> Vec<(String, String)> {
+    files(folder, "rs")
+}
+
+/// Every file whose name ends so under a folder of the repository, by its path in it.
+fn files(folder: &str, wanted: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -153,7 +165,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == wanted) {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let name = path.strip_prefix(root()).unwrap();
                 found.push((name.to_str().unwrap().replace('\\', "/"), text));
@@ -201,6 +213,24 @@ fn lines_with(words: &[&str], allowed: &[&str]) -> Vec<String> {
         }
     }
     found
+}
+
+/// The names between backticks in a document that look like those of tests.
+fn tests_named_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    text.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(move |name| name.bytes().all(is_letter) && name.split('_').count() >= WORDS_OF_TEST)
+        .filter(|name| !NO_TESTS.contains(name))
+}
+
+/// The names of the functions in a source file.
+fn functions_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_letter = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let ends = move |rest: &str| rest.find(|letter: char| !is_letter(letter)).unwrap_or(rest.len());
+    text.split("fn ")
+        .skip(1)
+        .map(move |rest| rest.split_at(ends(rest)).0)
 }
 
 #[test]
@@ -284,4 +314,30 @@ fn no_file_is_longer_than_a_reader_likes() {
         .map(|(path, lines)| format!("{path}: {lines} lines"))
         .collect();
     assert!(longer.is_empty(), "\n{}", longer.join("\n"));
+}
+
+#[test]
+fn every_test_that_the_documents_name_is_there() {
+    let folders = [
+        "crates",
+        "migrations",
+        "tests/flows",
+        "tests/src",
+        "tests/soak",
+        "xtask/src",
+    ];
+    let sources: Vec<(String, String)> = folders.into_iter().flat_map(sources).collect();
+    let there: HashSet<&str> = sources.iter().flat_map(|(_, text)| functions_in(text)).collect();
+    let documents = files("docs", "md");
+    let named: Vec<(&str, &str)> = documents
+        .iter()
+        .flat_map(|(path, text)| tests_named_in(text).map(move |name| (path.as_str(), name)))
+        .collect();
+    assert!(named.len() > 100, "the documents are somewhere else");
+    let gone: Vec<String> = named
+        .into_iter()
+        .filter(|(_, name)| !there.contains(name))
+        .map(|(path, name)| format!("{path}: {name}"))
+        .collect();
+    assert!(gone.is_empty(), "\n{}", gone.join("\n"));
 }

@@ -7,6 +7,9 @@
 -- column audit.id bigint identity not null
 -- column audit.sid text collate C
 -- column audit.subject text collate C
+-- column beat.at bigint not null
+-- column beat.n bigint not null
+-- column beat.nonce text collate C not null
 -- column change_log.at bigint not null
 -- column change_log.key text collate C not null
 -- column change_log.kind text collate C not null
@@ -104,6 +107,7 @@
 -- column user_role.role text collate C not null
 -- column user_role.subject text collate C not null
 CREATE INDEX audit_at ON public.audit USING btree (at);
+CREATE INDEX beat_age ON public.beat USING btree (at);
 CREATE INDEX change_log_age ON public.change_log USING btree (at);
 CREATE INDEX change_log_kind ON public.change_log USING btree (kind, n);
 CREATE INDEX client_secret_client ON public.client_secret USING btree (client_id);
@@ -117,6 +121,7 @@ CREATE INDEX revocation_log_start ON public.revocation_log USING btree (not_befo
 CREATE INDEX sign_in_attempt_age ON public.sign_in_attempt USING btree (updated_at);
 CREATE INDEX user_role_role ON public.user_role USING btree (role);
 CREATE UNIQUE INDEX audit_pkey ON public.audit USING btree (id);
+CREATE UNIQUE INDEX beat_pkey ON public.beat USING btree (n);
 CREATE UNIQUE INDEX change_log_pkey ON public.change_log USING btree (n);
 CREATE UNIQUE INDEX client_pkey ON public.client USING btree (id);
 CREATE UNIQUE INDEX client_secret_pkey ON public.client_secret USING btree (id);

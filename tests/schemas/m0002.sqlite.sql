@@ -1,5 +1,7 @@
 CREATE TABLE "audit" ( "id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "at" integer NOT NULL, "event" text NOT NULL, "actor_kind" text NOT NULL, "actor" text, "client_id" text, "subject" text, "sid" text, "detail" text NOT NULL );
 CREATE INDEX "audit_at" ON "audit" ("at");
+CREATE TABLE "beat" ( "n" integer NOT NULL PRIMARY KEY, "nonce" text NOT NULL, "at" integer NOT NULL );
+CREATE INDEX "beat_age" ON "beat" ("at");
 CREATE TABLE "change_log" ( "n" integer NOT NULL PRIMARY KEY, "kind" text NOT NULL, "key" text NOT NULL, "at" integer NOT NULL );
 CREATE INDEX "change_log_age" ON "change_log" ("at");
 CREATE INDEX "change_log_kind" ON "change_log" ("kind", "n");

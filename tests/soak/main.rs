@@ -1,5 +1,6 @@
 //! The soak: real server processes on one database, many clients that refresh in parallel and lose answers, a revoker,
-//! thieves, and a killer. Afterwards a checker reads the whole history.
+//! thieves, and a killer. Afterwards a checker reads the whole history. The same servers also show what a refresh takes
+//! while millions of rows are swept.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -23,6 +24,7 @@ mod rng;
 mod roll_call;
 mod servers;
 mod signatures;
+mod sweep;
 mod thief;
 mod tokens;
 mod wire;
@@ -35,11 +37,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use vouchsafe_tests::Cluster;
 
 use killer::Toll;
 use options::{Options, USAGE};
 use place::Place;
 use report::Figures;
+use sweep::Plan;
 use world::{Phase, World};
 
 /// What may pass beside the time that was asked for: the preparation, the last answers, the roll call.
@@ -51,15 +55,15 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+    let task = match Task::parse(std::env::args().skip(1)) {
+        Ok(task) => task,
         Err(message) => {
             eprintln!("soak: {message}\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    let limit = Duration::from_secs(options.seconds).saturating_add(BESIDE);
-    match timeout(limit, Box::pin(run(options))).await {
+    let limit = task.limit();
+    match timeout(limit, task.run()).await {
         Ok(Ok(true)) => ExitCode::SUCCESS,
         Ok(Ok(false)) => ExitCode::FAILURE,
         Ok(Err(message)) => {
@@ -69,6 +73,38 @@ async fn main() -> ExitCode {
         Err(_) => {
             eprintln!("soak: not done after {limit:?}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is to be done.
+enum Task {
+    Soak(Options),
+    Sweep(Plan),
+}
+
+impl Task {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut arguments = arguments.peekable();
+        if arguments.next_if_eq("sweep").is_some() {
+            Plan::parse(arguments).map(Self::Sweep)
+        } else {
+            Options::parse(arguments).map(Self::Soak)
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        let asked_for = match self {
+            Self::Soak(options) => Duration::from_secs(options.seconds),
+            Self::Sweep(plan) => plan.limit(),
+        };
+        asked_for.saturating_add(BESIDE)
+    }
+
+    async fn run(self) -> Result<bool, String> {
+        match self {
+            Self::Soak(options) => Box::pin(run(options)).await,
+            Self::Sweep(plan) => Box::pin(sweep::run(plan)).await,
         }
     }
 }
@@ -83,7 +119,7 @@ async fn run(options: Options) -> Result<bool, String> {
         options.database.as_str(),
         options.seed
     );
-    let place = Box::pin(Place::furnish(folder.path(), &options)).await?;
+    let place = Box::pin(Place::furnish(folder.path(), &options, Cluster::start())).await?;
     let world = Arc::new(World::new(options, place)?);
     let toll = match soak(&world).await {
         Ok(toll) => toll,

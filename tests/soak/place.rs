@@ -2,6 +2,7 @@
 //! clients and people, all made by the command line as an operator makes them.
 
 use std::fs::{self, DirBuilder, Permissions};
+use std::future::Future;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -44,20 +45,26 @@ pub(crate) struct Place {
     pub(crate) server: App,
     pub(crate) people: Vec<Person>,
     pub(crate) fleet: Fleet,
+    /// The URL of the database.
+    pub(crate) database: String,
     pub(crate) cluster: Option<Cluster>,
 }
 
 impl Place {
-    /// Prepares everything in a folder; no server runs yet.
+    /// Prepares everything in a folder; no server runs yet. The cluster is started when it is what was asked for.
     ///
     /// # Errors
     /// What could not be prepared.
-    pub(crate) async fn furnish(folder: &Path, options: &Options) -> Result<Self, String> {
+    pub(crate) async fn furnish(
+        folder: &Path,
+        options: &Options,
+        cluster: impl Future<Output = Cluster>,
+    ) -> Result<Self, String> {
         let binary = binary()?;
         let (database, cluster) = match options.database {
             Backend::Sqlite => (format!("sqlite:{}", folder.join("vouchsafe.db").display()), None),
             Backend::Postgres => {
-                let cluster = Cluster::start().await;
+                let cluster = cluster.await;
                 (cluster.empty_database().await, Some(cluster))
             }
         };
@@ -85,6 +92,7 @@ impl Place {
             server,
             people: operator.people().await?,
             fleet: Fleet::new(binary, replicas),
+            database,
             cluster,
         })
     }

@@ -107,9 +107,7 @@ impl Figures {
 
     /// The time within which so many of a hundred refreshes were answered.
     fn percentile(&self, percent: usize) -> Duration {
-        let last = self.latencies.len().saturating_sub(1);
-        let place = last.saturating_mul(percent) / 100;
-        self.latencies.get(place).copied().unwrap_or_default()
+        percentile(&self.latencies, percent)
     }
 
     /// Prints the table and the first violations.
@@ -162,6 +160,13 @@ impl Figures {
             println!("VIOLATION {}", line_of(violation));
         }
     }
+}
+
+/// The time that so many of a hundred did not exceed, of times that are in order.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let last = times.len().saturating_sub(1);
+    let place = last.saturating_mul(percent) / 100;
+    times.get(place).copied().unwrap_or_default()
 }
 
 fn line_of(violation: &Violation) -> String {

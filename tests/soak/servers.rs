@@ -249,6 +249,12 @@ impl Fleet {
         send_signal(pid.ok_or_else(|| format!("replica {number} does not run"))?, name)
     }
 
+    /// The resident memory of a replica that runs, in KiB; none where the system does not tell.
+    pub(crate) fn memory(&self, number: usize) -> Option<u32> {
+        let pid = self.replicas.get(number)?.process().as_ref()?.child.id();
+        resident(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    }
+
     /// The first lines of the logs that tell of what must not happen.
     pub(crate) fn alarms(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -262,6 +268,12 @@ impl Fleet {
         found.truncate(ALARMS_TOLD);
         found
     }
+}
+
+/// What the kernel says in `status`, in KiB.
+fn resident(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -286,6 +298,13 @@ mod tests {
         // As it is when we are gone: nobody holds the other end.
         drop(process.guard.stdin.take());
         assert!(!process.child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn the_memory_is_what_is_resident() {
+        let status = "Name:\tvouchsafe\nVmPeak:\t  99000 kB\nVmRSS:\t   31232 kB\nThreads:\t4\n";
+        assert_eq!(resident(status), Some(31_232));
+        assert_eq!(resident("Name:\tvouchsafe\n"), None);
     }
 
     #[test]

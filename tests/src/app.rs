@@ -54,10 +54,10 @@ impl Setup {
         self
     }
 
-    /// Uses a SQLite file whatever this run is about: for a test of the file itself.
+    /// Uses PostgreSQL whatever this run is about: for a test of what only PostgreSQL has.
     #[must_use]
-    pub fn on_sqlite(mut self) -> Self {
-        self.kind = Some(DatabaseKind::Sqlite);
+    pub fn on_postgres(mut self) -> Self {
+        self.kind = Some(DatabaseKind::Postgres);
         self
     }
 
@@ -175,6 +175,19 @@ impl TestApp {
     /// The database, as `database.url` names it.
     pub fn database_url(&self) -> &str {
         &self.database_url
+    }
+
+    /// What opens another issuer of this name on this database, by hand: the usual configuration with these settings, by
+    /// their dotted keys. What this application was set up with is not in it.
+    pub fn config(&self, settings: &[(&str, &str)]) -> Config {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let settings = settings.iter().map(owned).collect();
+        config(&self.database_url, &self.issuer, settings)
+    }
+
+    /// The machine for it: this clock, and real randomness.
+    pub fn machine(&self) -> Machine {
+        machine(&self.clock, false)
     }
 
     /// Who operates in tests.

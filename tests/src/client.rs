@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
-use vouchsafe_protocol::ClientAuthMethod;
+use vouchsafe_protocol::{ClientAuthMethod, Kid};
 
 use crate::TestApp;
 use crate::app::{CLIENT_SECRET, password_of};
@@ -56,6 +56,16 @@ impl Answer {
         }
     }
 
+    /// Asserts that it tells to come back, and nothing else; `what` was asked for.
+    pub fn assert_must_wait(&self, what: &str) {
+        assert_eq!(self.status, 503, "{what}: {}", self.text);
+        assert_eq!(self.json["error"], "temporarily_unavailable", "{what}");
+        assert!(self.header("retry-after").is_some(), "{what}");
+        for member in ["access_token", "refresh_token", "active"] {
+            assert!(self.json.get(member).is_none(), "{what}: {}", self.text);
+        }
+    }
+
     /// The claims of the access token.
     pub fn claims(&self) -> Value {
         claims_of(self.str("access_token"))
@@ -69,8 +79,17 @@ impl Answer {
 
 /// The claims of a JWT, unchecked.
 pub fn claims_of(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    part_of(token, 1)
+}
+
+/// The key that a JWT names, unchecked.
+pub fn kid_of(token: &str) -> Kid {
+    Kid::parse(part_of(token, 0)["kid"].as_str().unwrap()).unwrap()
+}
+
+fn part_of(token: &str, number: usize) -> Value {
+    let part = token.split('.').nth(number).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
 /// A client application.

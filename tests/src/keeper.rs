@@ -88,6 +88,14 @@ impl Account {
         command.current_dir(folder).env("LC_ALL", "C");
         command
     }
+
+    /// Makes a file this account's, to be read by nobody else.
+    pub(crate) fn own(account: Option<Self>, file: &Path) {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some(account) = account {
+            chown(file, Some(account.user), Some(account.group)).unwrap();
+        }
+    }
 }
 
 fn id(arguments: &[&str]) -> Option<u32> {

@@ -14,16 +14,15 @@ mod database;
 mod fuzz_targets;
 mod keeper;
 mod logs;
-mod on_postgres;
 mod postgres;
+pub mod process;
 mod proxy;
 
 pub use app::{CLIENT_SECRET, Setup, TestApp, password_of};
-pub use client::{Answer, TestClient, claims_of};
+pub use client::{Answer, TestClient, claims_of, kid_of};
 pub use clock::{START, TestClock};
 pub use database::DatabaseKind;
 pub use fuzz_targets::{fuzz_basic, fuzz_form, fuzz_jws, fuzz_refresh_token, fuzz_tokens};
 pub use logs::captured_logs;
-pub use on_postgres::on_postgres;
 pub use postgres::{Cluster, Snapshot};
 pub use proxy::Proxy;

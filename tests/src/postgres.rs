@@ -1,4 +1,5 @@
-//! PostgreSQL for tests: a cluster in a folder of its own, reached by a unix socket only, gone with the test process.
+//! PostgreSQL for tests: a cluster in a folder of its own, reached by a unix socket unless a test is about TLS, gone with
+//! the test process.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -15,12 +16,15 @@ use tokio::time::{sleep, timeout};
 use vouchsafe_store::Database;
 
 use crate::keeper::{Account, Keeper, socket_folder};
+use crate::process::free_addresses;
 
 /// What a start and a stop may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 const EVERY: Duration = Duration::from_millis(20);
-/// Part of the socket's name only: every cluster has a folder of its own.
+/// Part of the socket's name only, unless the cluster listens on addresses: every cluster has a folder of its own.
 const PORT: u16 = 5432;
+/// Where a cluster with TLS listens: one address that its certificate names, and one that it does not.
+const ADDRESSES: &str = "127.0.0.1, 127.0.0.2";
 /// The migrated database that others are copied from.
 const TEMPLATE: &str = "migrated";
 /// The first version that can be told to copy a database file by file, without a line of log for each page.
@@ -30,9 +34,21 @@ const COPIES_FILES: u32 = 15;
 pub struct Cluster {
     keeper: Keeper,
     folder: PathBuf,
+    port: u16,
     running: AtomicBool,
     snapshots: AtomicU32,
     made: Mutex<Made>,
+}
+
+/// What a cluster is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Most tests: quick, because it would not survive a power loss.
+    Quick,
+    /// Measurements: as it is run in earnest.
+    Durable,
+    /// Tests of the way to it: quick, and reached by TLS too.
+    Tls,
 }
 
 /// The databases made so far.
@@ -49,12 +65,25 @@ pub struct Snapshot(PathBuf);
 impl Cluster {
     /// Starts one that is quick because it would not survive a power loss; it survives every crash of its own.
     pub async fn start() -> Self {
-        Self::begin(false).await
+        Self::begin(Kind::Quick).await
     }
 
     /// Starts one as it is run in earnest, every commit on disk before it counts.
     pub async fn start_durable() -> Self {
-        Self::begin(true).await
+        Self::begin(Kind::Durable).await
+    }
+
+    /// Starts one that also listens by TLS, on [`Cluster::port`] of 127.0.0.1 and of 127.0.0.2. Its certificate is for the
+    /// first one, also by the name of `localhost`.
+    pub async fn start_with_tls() -> Self {
+        Self::begin(Kind::Tls).await
+    }
+
+    /// The path of a file in `tests/fixtures/tls`: `ca.crt`, or what a cluster with TLS shows, `server.crt`.
+    pub fn tls_file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/tls")
+            .join(name)
     }
 
     /// The cluster that the tests of this binary share; nobody stops it.
@@ -63,14 +92,14 @@ impl Cluster {
         SHARED.get_or_init(Self::start).await
     }
 
-    async fn begin(durable: bool) -> Self {
-        let cluster = spawn_blocking(move || Self::make(durable)).await.unwrap();
+    async fn begin(kind: Kind) -> Self {
+        let cluster = spawn_blocking(move || Self::make(kind)).await.unwrap();
         cluster.start_again().await;
         cluster
     }
 
     /// Everything but the start.
-    fn make(durable: bool) -> Self {
+    fn make(kind: Kind) -> Self {
         let account = Account::needed();
         let folder = socket_folder(account);
         let binaries = binaries();
@@ -94,12 +123,21 @@ impl Cluster {
             ])
             .arg(&data);
         run(&mut initdb);
+        let port = match kind {
+            Kind::Quick | Kind::Durable => PORT,
+            // As late as can be: somebody else may take it before the start.
+            Kind::Tls => free_addresses::<1>()[0].port(),
+        };
+        if kind == Kind::Tls {
+            copy_certificate(&data, account);
+        }
         let configuration = OpenOptions::new().append(true).open(data.join("postgresql.conf"));
-        let settings = settings(&folder, durable);
+        let settings = settings(&folder, port, kind);
         configuration.unwrap().write_all(settings.as_bytes()).unwrap();
         Self {
             keeper,
             folder,
+            port,
             running: AtomicBool::new(false),
             snapshots: AtomicU32::new(0),
             made: Mutex::default(),
@@ -244,33 +282,28 @@ impl Cluster {
     }
 
     /// The folder of its data.
-    pub fn data_dir(&self) -> PathBuf {
+    fn data_dir(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    /// The folder of its socket.
-    pub fn socket_dir(&self) -> &Path {
-        &self.folder
-    }
-
     /// Its socket, for those who stand between it and the issuer.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.join(format!(".s.PGSQL.{PORT}"))
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join(format!(".s.PGSQL.{}", self.port))
     }
 
-    /// The port in the name of its socket; it listens on no address.
+    /// Where it listens, after [`Cluster::start_with_tls`]; else nobody does.
     pub fn port(&self) -> u16 {
-        PORT
+        self.port
     }
 
     /// Everything it has logged.
-    pub fn log(&self) -> String {
+    fn log(&self) -> String {
         let log = fs::read(self.folder.join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
     fn url(&self, name: &str) -> String {
-        url(&self.folder, name)
+        url(&self.folder, self.port, name)
     }
 
     /// The number before the dot.
@@ -280,9 +313,18 @@ impl Cluster {
     }
 }
 
-fn url(socket_dir: &Path, name: &str) -> String {
+/// Puts what proves a server where PostgreSQL looks for it.
+fn copy_certificate(data: &Path, account: Option<Account>) {
+    for name in ["server.crt", "server.key"] {
+        let file = data.join(name);
+        fs::copy(Cluster::tls_file(name), &file).unwrap();
+        Account::own(account, &file);
+    }
+}
+
+fn url(socket_dir: &Path, port: u16, name: &str) -> String {
     let host = socket_dir.display();
-    format!("postgres://vouchsafe@localhost:{PORT}/{name}?host={host}")
+    format!("postgres://vouchsafe@localhost:{port}/{name}?host={host}")
 }
 
 /// One connection; tests run on a runtime each, so that none is kept.
@@ -305,18 +347,23 @@ fn run(command: &mut Command) {
 }
 
 /// What differs from the settings of a new cluster.
-fn settings(folder: &Path, durable: bool) -> String {
+fn settings(folder: &Path, port: u16, kind: Kind) -> String {
     let folder = folder.display();
+    let (addresses, ssl) = match kind {
+        Kind::Quick | Kind::Durable => ("", "off"),
+        Kind::Tls => (ADDRESSES, "on"),
+    };
     let mut settings = format!(
-        "listen_addresses = ''\n\
+        "listen_addresses = '{addresses}'\n\
+         ssl = {ssl}\n\
          unix_socket_directories = '{folder}'\n\
-         port = {PORT}\n\
+         port = {port}\n\
          max_connections = 300\n\
          shared_buffers = 64MB\n\
          jit = off\n\
          log_line_prefix = '%m %p %d '\n"
     );
-    if !durable {
+    if kind != Kind::Durable {
         settings.push_str(
             "fsync = off\n\
              full_page_writes = off\n\
@@ -360,20 +407,30 @@ mod tests {
     #[test]
     fn a_url_names_the_socket() {
         assert_eq!(
-            url(Path::new("/tmp/vs-a"), "test_1"),
+            url(Path::new("/tmp/vs-a"), PORT, "test_1"),
             "postgres://vouchsafe@localhost:5432/test_1?host=/tmp/vs-a"
         );
     }
 
     #[test]
     fn a_durable_cluster_keeps_what_makes_it_so() {
-        let folder = Path::new("/tmp/vs-a");
+        let settings = |kind| settings(Path::new("/tmp/vs-a"), PORT, kind);
         for word in ["fsync", "full_page_writes", "autovacuum", "synchronous_commit"] {
-            assert!(!settings(folder, true).contains(word), "{word}");
+            assert!(!settings(Kind::Durable).contains(word), "{word}");
         }
-        assert!(settings(folder, false).contains("fsync = off\n"));
-        assert!(!settings(folder, false).contains("synchronous_commit"));
-        assert!(settings(folder, true).contains("listen_addresses = ''\n"));
+        for kind in [Kind::Quick, Kind::Tls] {
+            assert!(settings(kind).contains("fsync = off\n"));
+            assert!(!settings(kind).contains("synchronous_commit"));
+        }
+    }
+
+    #[test]
+    fn a_cluster_listens_by_tls_or_not_at_all() {
+        let settings = |kind| settings(Path::new("/tmp/vs-a"), PORT, kind);
+        for kind in [Kind::Quick, Kind::Durable] {
+            assert!(settings(kind).contains("listen_addresses = ''\nssl = off\n"));
+        }
+        assert!(settings(Kind::Tls).contains("listen_addresses = '127.0.0.1, 127.0.0.2'\nssl = on\n"));
     }
 
     #[tokio::test]
@@ -399,7 +456,7 @@ mod tests {
         let empty = cluster.empty_database().await;
         let tables = "SELECT 1 AS one FROM pg_tables WHERE schemaname = 'public'";
         assert!(cluster.rows(&empty, tables).await.is_empty());
-        let folder = cluster.socket_dir().to_owned();
+        let folder = cluster.folder.clone();
         drop(cluster);
         assert!(!folder.exists());
     }

@@ -108,8 +108,17 @@ fn line(command: &Command) -> String {
         .join(" ")
 }
 
-/// Whether packages can be installed as the house installs them: by root, with Debian's tools.
-pub(crate) fn is_debian_root() -> bool {
+/// Types for root on Debian what installs a package; elsewhere nothing is done. Says whether that was done and succeeded.
+pub(crate) fn install(script: &str) -> Result<bool, String> {
+    if !is_debian_root() {
+        return Ok(false);
+    }
+    run(Command::new("sh")
+        .args(["-c", script])
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_debian_root() -> bool {
     let is_root = output(Command::new("id").arg("-u")).is_some_and(|id| id.trim_ascii() == b"0");
     is_root && Path::new("/etc/debian_version").exists()
 }
@@ -142,7 +151,7 @@ pub(crate) fn build(name: &str, flags: &[&str]) -> Result<PathBuf, String> {
     command.args(flags);
     eprintln!("$ {}", line(&command));
     command.args(["--message-format", "json-render-diagnostics"]);
-    let messages = output(&mut command).ok_or("the server does not build")?;
+    let messages = output(&mut command).ok_or_else(|| format!("`{name}` does not build"))?;
     let messages = String::from_utf8_lossy(&messages);
     messages
         .lines()

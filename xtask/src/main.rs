@@ -26,6 +26,10 @@ Usage: cargo xtask COMMAND
   soak [FLAGS]        kills servers under load and reads the whole history afterwards; FLAGS: --release,
                       --database sqlite|postgres, --seconds N, --clients N, --replicas N, --seed N
   measure             start to ready, idle memory and token rate of the release build
+  measure sweep [FLAGS]
+                      refresh p50 and p99 of the release build, idle and while it sweeps expired rows; fails when p99 is
+                      more than twice its idle value; FLAGS: --rows N (1000000), --database sqlite|postgres,
+                      --seconds N (60), --clients N (8), --replicas N (1), --seed N
   openapi             writes openapi/openapi.json anew from the built server
   help                this text
 ";
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         ["test", filter] if !filter.starts_with('-') && !filter.is_empty() => Ok(test::run(Some(filter))),
         ["soak", flags @ ..] => soak::run(flags),
         ["measure"] => measure::run(),
+        ["measure", "sweep", flags @ ..] => soak::sweep(flags),
         ["openapi"] => openapi::run().map(|()| true),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

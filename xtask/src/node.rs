@@ -38,14 +38,8 @@ pub(crate) fn ensure() -> Result<(), String> {
     if is_ready(oldest) {
         return Ok(());
     }
-    if command::is_debian_root() {
-        let mut install = Command::new("sh");
-        install
-            .args(["-c", INSTALL])
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        if command::run(&mut install)? && is_ready(oldest) {
-            return Ok(());
-        }
+    if command::install(INSTALL)? && is_ready(oldest) {
+        return Ok(());
     }
     Err(format!(
         "the client tests need node {oldest} or newer and npm; install them, then run again:\n{INSTALL}"

@@ -32,16 +32,10 @@ pub(crate) fn ensure() -> Result<PathBuf, String> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    if command::is_debian_root() {
-        let mut install = Command::new("sh");
-        install
-            .args(["-c", INSTALL])
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        if command::run(&mut install)?
-            && let Some(found) = find()
-        {
-            return Ok(found);
-        }
+    if command::install(INSTALL)?
+        && let Some(found) = find()
+    {
+        return Ok(found);
     }
     Err(format!(
         "the tests need PostgreSQL; install it, or set {FOLDER} to the folder of initdb, then run again:\n{INSTALL}"

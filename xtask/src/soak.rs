@@ -1,5 +1,5 @@
 //! `cargo xtask soak`: real server processes that are killed under load, and a checker that reads the whole history. Of
-//! any length; the tests run a short one on each database.
+//! any length; the tests run a short one on each database. The same program measures the sweep.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +8,8 @@ use crate::tally::Tally;
 use crate::{command, postgres};
 
 const RELEASE: &str = "--release";
+/// The word that makes the program measure the sweep.
+const SWEEP: &str = "sweep";
 const DATABASE: &str = "--database";
 const POSTGRES: &str = "postgres";
 
@@ -27,7 +29,18 @@ const SHORT: [(&str, &[&str]); 2] = [
 pub(crate) fn run(arguments: &[&str]) -> Result<bool, String> {
     let release = arguments.contains(&RELEASE);
     let rest = arguments.iter().copied().filter(|flag| *flag != RELEASE);
-    let mut flags: Vec<&str> = rest.collect();
+    start(release, rest.collect())
+}
+
+/// Measures with these flags what refreshes take while the release build sweeps, on PostgreSQL if they name no database;
+/// says whether that is little enough.
+pub(crate) fn sweep(arguments: &[&str]) -> Result<bool, String> {
+    let mut flags = vec![SWEEP];
+    flags.extend(arguments);
+    start(true, flags)
+}
+
+fn start(release: bool, mut flags: Vec<&str>) -> Result<bool, String> {
     if !flags.contains(&DATABASE) {
         flags.extend([DATABASE, POSTGRES]);
     }

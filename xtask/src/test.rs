@@ -6,13 +6,32 @@ use std::process::Command;
 use crate::tally::Tally;
 use crate::{command, node, postgres, soak};
 
-/// What the tests are told to work on, and what of them runs so. Always the whole workspace is asked, so that the
-/// second run finds everything built.
+/// What the tests are told to work on, and what of them runs so: tests that choose their database themselves stand in a
+/// module of its name, and run once. Always the whole workspace is asked, so that the second run finds everything built.
 const RUNS: [(&str, &[&str]); 2] = [
-    ("sqlite", &["test", "--workspace", "--no-fail-fast"]),
+    (
+        "sqlite",
+        &[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--",
+            "--skip",
+            "on_postgres::",
+        ],
+    ),
     (
         "postgres",
-        &["test", "--workspace", "--test", "flows", "--no-fail-fast"],
+        &[
+            "test",
+            "--workspace",
+            "--test",
+            "flows",
+            "--no-fail-fast",
+            "--",
+            "--skip",
+            "on_sqlite::",
+        ],
     ),
 ];
 
@@ -93,10 +112,8 @@ fn rust_tests(filter: Option<&str>, programs: &Programs) -> Tally {
 
 fn cargo(database: &str, arguments: &[&str], filter: Option<&str>, programs: &Programs) -> Command {
     let mut cargo = command::cargo(arguments);
-    if let Some(filter) = filter {
-        cargo.args(["--", filter]);
-    }
     cargo
+        .args(filter)
         .env("VOUCHSAFE_TEST_DATABASE", database)
         .env("VOUCHSAFE_BIN", &programs.server)
         .env("VOUCHSAFE_FAILPOINT_BIN", &programs.failpoint_server);
@@ -119,15 +136,18 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_run_knows_its_database_and_the_programs() {
-        let programs = Programs {
+    fn programs() -> Programs {
+        Programs {
             server: PathBuf::from("/t/vouchsafe"),
             failpoint_server: PathBuf::from("/t/vouchsafe-failpoint"),
             postgres: Some(PathBuf::from("/p/bin")),
-        };
+        }
+    }
+
+    #[test]
+    fn a_run_knows_its_database_and_the_programs() {
         let [_, (database, arguments)] = RUNS;
-        let cargo = cargo(database, arguments, Some("r3_"), &programs);
+        let cargo = cargo(database, arguments, None, &programs());
         let told = |name: &str| {
             let mut told = cargo.get_envs().filter(|(key, _)| *key == OsStr::new(name));
             told.next().and_then(|(_, value)| value).and_then(OsStr::to_str)
@@ -136,18 +156,24 @@ mod tests {
         assert_eq!(told("VOUCHSAFE_BIN"), Some("/t/vouchsafe"));
         assert_eq!(told("VOUCHSAFE_FAILPOINT_BIN"), Some("/t/vouchsafe-failpoint"));
         assert_eq!(told("VOUCHSAFE_PG_BIN"), Some("/p/bin"));
-        let arguments: Vec<&OsStr> = cargo.get_args().collect();
-        assert_eq!(
-            arguments,
-            [
-                "test",
-                "--workspace",
-                "--test",
-                "flows",
-                "--no-fail-fast",
-                "--",
-                "r3_"
-            ]
-        );
+    }
+
+    #[test]
+    fn a_run_skips_what_is_for_the_other_one_with_a_filter_and_without() {
+        let words = |(database, arguments): (&str, &[&str]), filter| {
+            let cargo = cargo(database, arguments, filter, &programs());
+            let words: Vec<String> = cargo
+                .get_args()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect();
+            words.join(" ")
+        };
+        let [sqlite, postgres] = RUNS;
+        let on_sqlite = "test --workspace --no-fail-fast -- --skip on_postgres::";
+        assert_eq!(words(sqlite, None), on_sqlite);
+        assert_eq!(words(sqlite, Some("r3_")), format!("{on_sqlite} r3_"));
+        let on_postgres = "test --workspace --test flows --no-fail-fast -- --skip on_sqlite::";
+        assert_eq!(words(postgres, None), on_postgres);
+        assert_eq!(words(postgres, Some("r3_")), format!("{on_postgres} r3_"));
     }
 }

@@ -44,8 +44,11 @@ impl Issuer {
     /// the same MAC.
     ///
     /// # Errors
-    /// `invalid_client`; the store's.
+    /// `invalid_client`; the store's; [`Error::StaleView`] and [`Error::StateRollback`], since what is remembered of a
+    /// client may be wrong then.
     pub async fn authenticate(&self, credentials: &Credentials) -> Result<Authenticated, Error> {
+        self.must_be_current().await?;
+        self.must_have_its_past()?;
         let refused = Error::refused(ErrorCode::InvalidClient, Reason::BadCredentials);
         let client = match ClientId::parse(&credentials.client_id) {
             Ok(id) => self.client(&id).await?,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use vouchsafe_protocol::{Clock, Timestamp};
+use vouchsafe_store::{Store, StoreError};
 
 use crate::{Error, Issuer};
 
@@ -14,6 +15,8 @@ const ALARM: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(60);
 /// A measurement that took longer says too little.
 const LONGEST_MEASUREMENT: Duration = Duration::from_secs(2);
+/// And once there is one, only those count that are better than half a second.
+const QUICK: Duration = Duration::from_millis(500);
 
 /// Tells the database's time between measurements.
 pub struct DatabaseClock {
@@ -26,8 +29,6 @@ struct Measured {
     /// The database's time in milliseconds since 1970, when the monotonic clock showed `at`.
     millis: i64,
     at: Duration,
-    /// How far the machine's own clock was from it.
-    skew: Duration,
 }
 
 impl DatabaseClock {
@@ -45,26 +46,39 @@ impl DatabaseClock {
 
     /// Takes in that the database said `millis` to a question asked at `asked` on the monotonic clock and answered just
     /// now. An answer that came too late changes nothing.
-    pub fn correct(&self, millis: i64, asked: Duration) {
+    fn correct(&self, millis: i64, asked: Duration) {
         let answered = self.local.monotonic();
         let took = answered.saturating_sub(asked);
-        if took > LONGEST_MEASUREMENT {
-            return;
-        }
-        let own = self.local.now().as_unix();
-        let skew = Duration::from_secs(own.abs_diff(millis.div_euclid(1000)));
-        let measured = Measured {
-            millis,
-            at: asked + took / 2,
-            skew,
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = if measured.is_some() {
+            QUICK
+        } else {
+            LONGEST_MEASUREMENT
         };
-        *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
+        if took <= longest {
+            let at = asked + took / 2;
+            *measured = Some(Measured { millis, at });
+        }
     }
 
-    /// How far the machine's own clock was from the database's when it was last measured.
+    /// Asks the database for its time, if it has a clock of its own.
+    ///
+    /// # Errors
+    /// The store's; the clock goes on from the last measurement.
+    pub async fn measure(&self, store: &Store) -> Result<(), StoreError> {
+        let asked = self.local.monotonic();
+        if let Some(millis) = store.time_millis().await? {
+            self.correct(millis, asked);
+        }
+        Ok(())
+    }
+
+    /// How far the machine's own clock is from the time told here. A machine that was suspended finds itself far off until
+    /// the next measurement: its monotonic clock stood still.
     #[must_use]
     pub fn skew(&self) -> Duration {
-        self.measured().map_or(Duration::ZERO, |measured| measured.skew)
+        let (own, told) = (self.local.now().as_unix(), self.now().as_unix());
+        Duration::from_secs(own.abs_diff(told))
     }
 }
 
@@ -102,10 +116,7 @@ impl Issuer {
         let Some(clock) = &self.machine.database_clock else {
             return Ok(());
         };
-        let asked = clock.monotonic();
-        if let Some(millis) = self.store.time_millis().await? {
-            clock.correct(millis, asked);
-        }
+        clock.measure(&self.store).await?;
         if clock.skew() > ALARM {
             tracing::error!(event = "clock_skew", seconds = clock.skew().as_secs());
         }
@@ -163,11 +174,10 @@ mod tests {
         machine.monotonic.store(200, Ordering::SeqCst);
         clock.correct(1_000_001_950, Duration::ZERO);
         assert_eq!(clock.now().as_unix(), 1_000_002);
-        assert_eq!(clock.skew(), Duration::from_secs(1));
+        assert_eq!(clock.skew(), Duration::from_secs(2));
         machine.now.store(1_003_600, Ordering::SeqCst);
         machine.monotonic.store(1_200, Ordering::SeqCst);
         assert_eq!(clock.now().as_unix(), 1_000_003);
-        clock.correct(1_000_003_050, Duration::from_millis(1_200));
         assert_eq!(clock.skew(), Duration::from_secs(3_597));
         machine.monotonic.store(9_000, Ordering::SeqCst);
         clock.correct(5_000_000_000, Duration::from_millis(1_200));

@@ -8,19 +8,23 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use vouchsafe_keys::{KeyPolicy, KeyRecord, KeyState};
-use vouchsafe_protocol::{Kid, Timestamp};
-use vouchsafe_store::{KeyChange, LogHeads, Mark};
+use vouchsafe_protocol::{Chain, Kid, Timestamp, random_token};
+use vouchsafe_store::{Beat, Found, KeyChange, LogHeads, Mark};
 
 use crate::{Error, Issuer};
 
 /// How often a loss that goes on is told again.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// The entropy of a beat's nonce.
+const NONCE_BYTES: usize = 16;
 
 /// What is known of a database outside it: how far it had come, and which keys must never work again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HighWater {
     /// How far it had come; epoch 0 when nothing is known.
     pub mark: Mark,
+    /// The last beat that was counted here.
+    pub beat: Option<Beat>,
     /// Keys known to be compromised: never published, never trusted.
     pub denied: BTreeSet<Kid>,
     /// Keys that left `active`: they never sign again (K4).
@@ -33,6 +37,7 @@ impl Default for HighWater {
     fn default() -> Self {
         Self {
             mark: Mark::default(),
+            beat: None,
             denied: BTreeSet::new(),
             spent: BTreeSet::new(),
             seen_at: Timestamp::from_unix(0),
@@ -52,14 +57,12 @@ pub enum Standing {
 }
 
 impl HighWater {
-    /// How a database that stands there compares.
+    /// How a database compares that shows this to whoever asks for `beat`.
     #[must_use]
-    pub fn judge(&self, found: &Mark) -> Standing {
-        if self.mark.epoch == 0 {
-            Standing::Current
-        } else if found.is_behind(&self.mark) {
+    pub fn judge(&self, found: &Found) -> Standing {
+        if found.is_behind(&self.mark) {
             Standing::Behind
-        } else if found.epoch > self.mark.epoch {
+        } else if self.mark.epoch > 0 && found.mark.epoch > self.mark.epoch {
             Standing::NewEpoch
         } else {
             Standing::Current
@@ -69,9 +72,19 @@ impl HighWater {
     /// Takes in what another one knows; nothing that is known is forgotten.
     pub fn merge(&mut self, other: &Self) {
         self.mark = self.mark.furthest(other.mark);
+        if let Some(beat) = &other.beat {
+            self.remember_beat(beat);
+        }
         self.denied.extend(other.denied.iter().cloned());
         self.spent.extend(other.spent.iter().cloned());
         self.seen_at = self.seen_at.max(other.seen_at);
+    }
+
+    /// Takes the later one of two beats.
+    fn remember_beat(&mut self, beat: &Beat) {
+        if self.beat.as_ref().is_none_or(|own| beat.is_later_than(own)) {
+            self.beat = Some(beat.clone());
+        }
     }
 
     /// The denied keys that the database takes for sound.
@@ -210,15 +223,15 @@ impl Issuer {
     }
 
     /// Takes over what is known from before this process, and where the database stands now.
-    pub fn remember(&self, before: &HighWater, found: Mark) -> Standing {
-        let standing = before.judge(&found);
+    pub fn remember(&self, before: &HighWater, found: &Found) -> Standing {
+        let standing = before.judge(found);
         self.past.deny(&before.denied);
         let mut known = self.past.known();
         known.water.merge(before);
         if standing == Standing::Behind {
             self.past.lost.store(true, Ordering::Release);
         } else {
-            known.water.mark = found;
+            known.water.mark = found.mark;
         }
         standing
     }
@@ -236,8 +249,21 @@ impl Issuer {
 
     /// True from the moment that the database was found behind what this process knows, until somebody accepted that.
     #[must_use]
-    pub fn has_lost_its_past(&self) -> bool {
+    pub(crate) fn has_lost_its_past(&self) -> bool {
         self.past.is_lost()
+    }
+
+    /// True while nothing is missing from the database that this process, or a replica that said so, knows of it.
+    #[must_use]
+    pub fn has_its_past(&self) -> bool {
+        !self.has_lost_its_past()
+    }
+
+    /// True while time and database can be trusted enough to forget by them: what is removed does not come back when a
+    /// clock that was wrong, or a database that was the wrong one, is put right.
+    #[must_use]
+    pub fn may_forget(&self) -> bool {
+        self.must_agree_on_time().is_ok() && self.has_its_past()
     }
 
     /// Refuses to decide anything by a database that lost something.
@@ -265,10 +291,10 @@ impl Issuer {
         if mark.epoch > 0 {
             self.past.known().water.mark = known;
         }
-        self.lose(known, with_heads(mark, found));
+        self.lose(known, &with_heads(mark, found).into());
     }
 
-    fn lose(&self, known: Mark, found: Mark) {
+    fn lose(&self, known: Mark, found: &Found) {
         self.past.lost.store(true, Ordering::Release);
         let now = self.machine.clock.monotonic();
         let mut state = self.past.known();
@@ -277,38 +303,69 @@ impl Issuer {
             .is_some_and(|told| now.saturating_sub(told) < TELL_EVERY);
         if !told {
             state.told = Some(now);
-            tracing::error!(event = "state_rollback", ?known, ?found);
+            tracing::error!(
+                event = "state_rollback",
+                ?known,
+                found = ?found.mark,
+                beat_missing = found.beat_missing,
+                noticed_elsewhere = found.disowned
+            );
         }
     }
 
-    /// Counts one heartbeat, and holds the database against what this process knows of it. A database that is behind is
-    /// not touched, and nothing is minted from it until its epoch has risen; then everything is read again.
+    /// Counts one heartbeat, and holds the database against what this process knows of it. One that is behind gets no beat
+    /// but a note, by which every other replica learns of it, and nothing is minted from it until its epoch has risen;
+    /// then everything is read again.
     ///
     /// # Errors
     /// The store's; what is known stays as it was.
     pub async fn beat(&self) -> Result<Standing, Error> {
         let _one_at_a_time = self.past.beating.lock().await;
         let known = self.past.known().water.clone();
-        let found = if self.past.is_lost() {
-            self.store.mark().await?
+        let own = known.beat.as_ref();
+        let (found, beat) = if self.past.is_lost() {
+            (self.store.look(own).await?, None)
         } else {
-            self.store.beat(&known.mark).await?
+            let nonce = random_token(self.entropy(), NONCE_BYTES);
+            self.store.beat(&known.mark, own, &nonce, self.now()).await?
         };
         match known.judge(&found) {
             Standing::NewEpoch => {
-                self.begin_epoch(found).await?;
+                self.begin_epoch(found.mark).await?;
+                self.remember_beat(beat.as_ref());
                 Ok(Standing::NewEpoch)
             }
             // Others may have beaten until it looks like the one that was lost.
             Standing::Current if !self.past.is_lost() => {
-                let mut state = self.past.known();
-                state.water.mark = state.water.mark.furthest(found);
+                self.wrote();
+                {
+                    let mut state = self.past.known();
+                    state.water.mark = state.water.mark.furthest(found.mark);
+                }
+                self.remember_beat(beat.as_ref());
                 Ok(Standing::Current)
             }
             Standing::Current | Standing::Behind => {
-                self.lose(known.mark, found);
+                self.lose(known.mark, &found);
+                self.disown(&found).await;
                 Ok(Standing::Behind)
             }
+        }
+    }
+
+    fn remember_beat(&self, beat: Option<&Beat>) {
+        if let Some(beat) = beat {
+            self.past.known().water.remember_beat(beat);
+        }
+    }
+
+    /// Lets the other replicas know of a loss; whether that succeeds or not, it stands here.
+    async fn disown(&self, found: &Found) {
+        if found.disowned {
+            return;
+        }
+        if let Err(error) = self.store.disown(found.mark.epoch).await {
+            tracing::warn!(event = "beat_failed", error = %Chain(&error));
         }
     }
 
@@ -353,6 +410,15 @@ mod tests {
         }
     }
 
+    fn beat(epoch: i64, n: i64, nonce: &str) -> Beat {
+        Beat {
+            epoch,
+            n,
+            nonce: nonce.to_owned(),
+            at: at(n),
+        }
+    }
+
     fn key(name: &str, activates_at: i64, deactivates_at: Option<i64>) -> KeyRecord {
         KeyRecord {
             kid: kid(name),
@@ -377,10 +443,53 @@ mod tests {
             (known(1, 900), Standing::Behind),
             (known(3, 1), Standing::NewEpoch),
         ] {
-            assert_eq!(here.judge(&found.mark), standing, "{found:?}");
+            assert_eq!(here.judge(&found.mark.into()), standing, "{found:?}");
         }
         // Whoever knows nothing has lost nothing.
-        assert_eq!(HighWater::default().judge(&here.mark), Standing::Current);
+        assert_eq!(HighWater::default().judge(&here.mark.into()), Standing::Current);
+    }
+
+    #[test]
+    fn f10_a_missing_beat_or_the_word_of_another_replica_outweighs_higher_numbers() {
+        let (here, further) = (known(2, 100), Found::from(known(2, 500).mark));
+        let missing = Found {
+            beat_missing: true,
+            ..further
+        };
+        let disowned = Found {
+            disowned: true,
+            ..further
+        };
+        assert_eq!(here.judge(&further), Standing::Current);
+        assert_eq!(here.judge(&missing), Standing::Behind);
+        assert_eq!(here.judge(&disowned), Standing::Behind);
+        assert_eq!(HighWater::default().judge(&disowned), Standing::Behind);
+        let risen = Found {
+            disowned: true,
+            ..Found::from(known(3, 1).mark)
+        };
+        assert_eq!(here.judge(&risen), Standing::Behind, "it lost something again");
+    }
+
+    #[test]
+    fn f10_the_later_beat_is_remembered() {
+        let mut here = known(2, 100);
+        for (told, kept) in [
+            (beat(2, 100, "a"), "a"),
+            (beat(2, 99, "b"), "a"),
+            (beat(2, 100, "c"), "a"),
+            (beat(2, 101, "d"), "d"),
+            (beat(1, 900, "e"), "d"),
+            (beat(3, 7, "f"), "f"),
+        ] {
+            here.merge(&HighWater {
+                beat: Some(told),
+                ..known(2, 100)
+            });
+            assert_eq!(here.beat.as_ref().unwrap().nonce, kept);
+        }
+        here.merge(&known(2, 100));
+        assert!(here.beat.is_some());
     }
 
     #[test]

@@ -99,6 +99,7 @@ impl Issuer {
             issuer.advance_keys().await?;
         }
         issuer.open_keys().await?;
+        issuer.wrote();
         Ok(issuer)
     }
 
@@ -120,11 +121,15 @@ impl Issuer {
         self.machine.clock.now()
     }
 
-    /// Removes at most `batch` rows of each kind that nothing can need any more; says how many.
+    /// Removes at most `batch` rows of each kind that nothing can need any more; says how many. None while this process
+    /// may not forget.
     ///
     /// # Errors
     /// The store's; what was removed before it stays removed.
     pub async fn sweep(&self, batch: u32) -> Result<Swept, Error> {
+        if !self.may_forget() {
+            return Ok(Swept::default());
+        }
         let swept = self
             .store
             .sweep(self.now(), self.config.audit_retention, batch)

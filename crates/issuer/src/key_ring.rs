@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use vouchsafe_keys::{GeneratedKey, Jwks, KeyRecord, KeyRing, Step};
+use vouchsafe_protocol::Chain;
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{Kid, Timestamp};
 use vouchsafe_store::{AuditEntry, KeyChange, NewRevocation, StoreError};
@@ -63,7 +64,7 @@ impl Issuer {
         let before = self.keys.load_full();
         let (ring, unopened) = before.follow(&records, &self.master, &self.key_policy(), self.now())?;
         for error in &unopened {
-            tracing::error!(event = "key_unreadable", error = error as &dyn std::error::Error);
+            tracing::error!(event = "key_unreadable", error = %Chain(error));
         }
         self.put_in_use(ring, version, &records);
         Ok(())
@@ -75,6 +76,7 @@ impl Issuer {
         if version >= *newest {
             *newest = version;
             self.keys.store(Arc::new(ring));
+            self.keys_read.store(self.now().as_unix(), Ordering::Release);
             self.past.learn_keys(records, self.now());
             let due = vouchsafe_keys::next_due(records, &self.key_policy(), self.now());
             self.keys_due
@@ -90,7 +92,8 @@ impl Issuer {
     }
 
     /// Does what the clock asks of the keys: makes the next one, erases what retired. What it asks next, and
-    /// when, follows from the keys that are then in use: [`Issuer::keys_are_due`].
+    /// when, follows from the keys that are then in use: [`Issuer::keys_are_due`]. A process that may not forget only
+    /// reads them.
     ///
     /// # Errors
     /// The store's and the keys'; whatever was committed holds.
@@ -100,7 +103,7 @@ impl Issuer {
             let (records, version) = self.read_keys().await?;
             self.must_be_ours(&records)?;
             let steps = vouchsafe_keys::plan(&records, &self.key_policy(), now);
-            if steps.is_empty() {
+            if steps.is_empty() || !self.may_forget() {
                 return self.reload_keys().await;
             }
             let audit = Remark::new(Event::KeysAdvanced, &Actor::System, now)

@@ -46,6 +46,6 @@ pub use password::{HashError, PasswordHasher};
 pub use token::TokenGrant;
 pub use vouchsafe_keys::{Jwks, KeyPolicy, MasterKey};
 pub use vouchsafe_store::{
-    ApplicationType, Client, Family, FamilySummary, Mark, Resource, Role, Rotation, Store, StoreError, Swept,
-    User,
+    ApplicationType, Beat, Client, Family, FamilySummary, Found, Mark, Resource, Role, Rotation, Store,
+    StoreError, Swept, User,
 };

@@ -33,6 +33,11 @@ impl Issuer {
         };
         let ring = self.keys.load();
         let key = ring.refresh_mac(self.now()).ok_or(Error::NoSigningKey)?;
+        // The row must name the key, so that revoking it ends the family. When another took over in between, the retry
+        // is given a token of that one.
+        if *key.kid() != family.mac_kid {
+            return Err(Error::NoSigningKey);
+        }
         Ok(key.sign(TYP_REFRESH_TOKEN, &claims)?)
     }
 

@@ -5,6 +5,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use vouchsafe_protocol::Chain;
 use vouchsafe_protocol::{RevocationEntry, Timestamp};
 use vouchsafe_store::{ChangeEntry, ChangeKind, LogHeads};
 use vouchsafe_verifier::RevocationIndex;
@@ -26,6 +27,7 @@ pub(crate) struct View {
     changes: AtomicI64,
     read: Instant,
     failed: Instant,
+    wrote: Instant,
 }
 
 struct Followed {
@@ -64,6 +66,7 @@ impl View {
             changes: AtomicI64::new(0),
             read: Instant::default(),
             failed: Instant::default(),
+            wrote: Instant::default(),
         }
     }
 
@@ -125,6 +128,8 @@ impl Issuer {
         };
         if heads.revocation < before.revocation || heads.change < before.change {
             self.lose_logs(before, heads);
+            // Nothing of the other line gets into the caches.
+            return Err(Error::StateRollback);
         }
         self.follow_revocations(followed, heads.revocation).await?;
         if followed.change != heads.change {
@@ -149,7 +154,7 @@ impl Issuer {
             followed.revocation = last;
         }
         let now = self.now();
-        if now.since(followed.swept) >= SWEEP {
+        if now.since(followed.swept) >= SWEEP && self.may_forget() {
             self.view
                 .revoked
                 .write()
@@ -224,7 +229,7 @@ impl Issuer {
             if needed()
                 && let Err(error) = self.follow_marked(&mut followed).await
             {
-                tracing::warn!(event = "follow_failed", error = &error as &dyn std::error::Error);
+                tracing::warn!(event = "follow_failed", error = %Chain(&error));
             }
         }
         if younger(&self.view.read, LEASE) {
@@ -232,6 +237,18 @@ impl Issuer {
         } else {
             Err(Error::StaleView)
         }
+    }
+
+    /// True while the last write that a heartbeat made is no older than the lease.
+    #[must_use]
+    pub fn writes_are_current(&self) -> bool {
+        let age = self.view.wrote.age(self.machine.clock.monotonic());
+        age.is_some_and(|age| age <= LEASE)
+    }
+
+    /// Marks that a write went through.
+    pub(crate) fn wrote(&self) {
+        self.view.wrote.mark(self.machine.clock.monotonic());
     }
 
     /// True while the view of the logs is inside its lease, and of a database that lost nothing.

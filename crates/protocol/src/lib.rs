@@ -3,6 +3,7 @@
 
 mod algorithm;
 mod basic;
+mod chain;
 mod claims;
 mod client_auth_method;
 mod entropy;
@@ -20,6 +21,7 @@ mod wire;
 
 pub use algorithm::SigningAlgorithm;
 pub use basic::{BasicCredentials, BasicError};
+pub use chain::Chain;
 pub use claims::{AccessTokenClaims, Audience, RefreshTokenClaims, TYP_ACCESS_TOKEN, TYP_REFRESH_TOKEN};
 pub use client_auth_method::ClientAuthMethod;
 pub use entropy::{Entropy, random_token};

@@ -7,6 +7,7 @@ use vouchsafe_protocol::{
     ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp,
 };
 
+use crate::backend::{Gate, retrying};
 use crate::client_secret::{ClientSecret, insert_secret, secrets_of};
 use crate::family::end_of_client;
 use crate::log::conclude;
@@ -218,18 +219,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] when the id is taken; [`StoreError::Unavailable`].
     pub async fn insert_client(&self, client: &Client, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = format!(
-            "INSERT INTO client ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-             $15, $16, $17, $18)"
-        );
-        execute(&*write, &sql, values_of(client))
-            .await
-            .map_err(|error| error.or_exists("client"))?;
-        for secret in &client.secrets {
-            insert_secret(&*write, &client.id, secret).await?;
-        }
-        conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = format!(
+                "INSERT INTO client ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+                 $15, $16, $17, $18)"
+            );
+            execute(&*write, &sql, values_of(client))
+                .await
+                .map_err(|error| error.or_exists("client"))?;
+            for secret in &client.secrets {
+                insert_secret(&*write, &client.id, secret).await?;
+            }
+            conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
+        })
+        .await
     }
 
     /// Replaces every property of a client except its secrets. When it becomes disabled, `ending` carries the
@@ -245,28 +249,32 @@ impl Store {
         ending: Option<&NewRevocation>,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = format!(
-            "UPDATE client SET name = $2, auth_method = $3, application_type = $4, grants = $5, scope = $6, \
-             resources = $7, redirect_uris = $8, post_logout_redirect_uris = $9, backchannel_logout_uri = $10, \
-             signing_algorithm = $11, access_ttl = $12, refresh_idle_ttl = $13, refresh_absolute_ttl = $14, \
-             rotation = $15, disabled_at = $16, created_at = $17, updated_at = $18 \
-             WHERE id = $1 AND updated_at = {}",
-            read_at.as_unix()
-        );
-        if execute(&*write, &sql, values_of(client)).await? == 0 {
-            return Err(StoreError::Stale { what: "client" });
-        }
-        if let Some(revocation) = ending {
-            end_of_client(
-                &write,
-                &client.id,
-                || self.stamped(revocation),
-                RevokeReason::ClientDisabled,
-            )
-            .await?;
-        }
-        conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            write.close_gate(Gate::Client(client.id.as_str())).await?;
+            let sql = format!(
+                "UPDATE client SET name = $2, auth_method = $3, application_type = $4, grants = $5, scope = $6, \
+                 resources = $7, redirect_uris = $8, post_logout_redirect_uris = $9, backchannel_logout_uri = $10, \
+                 signing_algorithm = $11, access_ttl = $12, refresh_idle_ttl = $13, refresh_absolute_ttl = $14, \
+                 rotation = $15, disabled_at = $16, created_at = $17, updated_at = $18 \
+                 WHERE id = $1 AND updated_at = {}",
+                read_at.as_unix()
+            );
+            if execute(&*write, &sql, values_of(client)).await? == 0 {
+                return Err(StoreError::Stale { what: "client" });
+            }
+            if let Some(revocation) = ending {
+                end_of_client(
+                    &write,
+                    &client.id,
+                    || self.stamped(revocation),
+                    RevokeReason::ClientDisabled,
+                )
+                .await?;
+            }
+            conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
+        })
+        .await
     }
 
     /// Removes a client and its secrets, and ends its families and tokens.
@@ -279,23 +287,27 @@ impl Store {
         revocation: &NewRevocation,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        if execute(&*write, "DELETE FROM client WHERE id = $1", [id.as_str().into()]).await? == 0 {
-            return Err(StoreError::NotFound { what: "client" });
-        }
-        execute(
-            &*write,
-            "DELETE FROM client_secret WHERE client_id = $1",
-            [id.as_str().into()],
-        )
-        .await?;
-        end_of_client(
-            &write,
-            id,
-            || self.stamped(revocation),
-            RevokeReason::ClientDeleted,
-        )
-        .await?;
-        conclude(write, ChangeKind::Client, id.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            write.close_gate(Gate::Client(id.as_str())).await?;
+            if execute(&*write, "DELETE FROM client WHERE id = $1", [id.as_str().into()]).await? == 0 {
+                return Err(StoreError::NotFound { what: "client" });
+            }
+            execute(
+                &*write,
+                "DELETE FROM client_secret WHERE client_id = $1",
+                [id.as_str().into()],
+            )
+            .await?;
+            end_of_client(
+                &write,
+                id,
+                || self.stamped(revocation),
+                RevokeReason::ClientDeleted,
+            )
+            .await?;
+            conclude(write, ChangeKind::Client, id.as_str(), audit).await
+        })
+        .await
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{ClientId, Kid, Timestamp};
 
+use crate::backend::retrying;
 use crate::log::conclude;
 use crate::sql::{Cell, all, execute, instant};
 use crate::{AuditEntry, ChangeKind, Store, StoreError};
@@ -103,30 +104,33 @@ impl Store {
         keep_older: usize,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE client SET updated_at = updated_at WHERE id = $1";
-        if execute(&*write, sql, [id.as_str().into()]).await? == 0 {
-            return Err(StoreError::NotFound { what: "client" });
-        }
-        let before = secrets_of(&*write, id).await?;
-        // Two secrets of one second still have an order.
-        let newest = before
-            .first()
-            .map(|newest| newest.created_at.plus(Duration::from_secs(1)));
-        let created_at = newest.map_or(secret.created_at, |after| secret.created_at.max(after));
-        let secret = &NewSecret {
-            created_at,
-            ..secret.clone()
-        };
-        for older in before.iter().skip(keep_older) {
-            execute(
-                &*write,
-                "DELETE FROM client_secret WHERE id = $1",
-                [older.id.clone().into()],
-            )
-            .await?;
-        }
-        insert_secret(&*write, id, secret).await?;
-        conclude(write, ChangeKind::Client, id.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "UPDATE client SET updated_at = updated_at WHERE id = $1";
+            if execute(&*write, sql, [id.as_str().into()]).await? == 0 {
+                return Err(StoreError::NotFound { what: "client" });
+            }
+            let before = secrets_of(&*write, id).await?;
+            // Two secrets of one second still have an order.
+            let newest = before
+                .first()
+                .map(|newest| newest.created_at.plus(Duration::from_secs(1)));
+            let created_at = newest.map_or(secret.created_at, |after| secret.created_at.max(after));
+            let secret = &NewSecret {
+                created_at,
+                ..secret.clone()
+            };
+            for older in before.iter().skip(keep_older) {
+                execute(
+                    &*write,
+                    "DELETE FROM client_secret WHERE id = $1",
+                    [older.id.clone().into()],
+                )
+                .await?;
+            }
+            insert_secret(&*write, id, secret).await?;
+            conclude(write, ChangeKind::Client, id.as_str(), audit).await
+        })
+        .await
     }
 }

@@ -8,8 +8,8 @@ pub enum StoreError {
     /// The database did not answer, refused to write, or the outcome is unknown. The wire gets 503.
     #[error("the database is unavailable")]
     Unavailable(#[source] DbErr),
-    /// Too much is waiting to be written. The wire gets 503.
-    #[error("the write queue is full")]
+    /// Too much is waiting to be written, or somebody is in the way for longer. The wire gets 503.
+    #[error("too much is waiting to be written")]
     Busy,
     /// The row exists already.
     #[error("{what} exists already")]
@@ -68,10 +68,8 @@ impl StoreError {
     pub(crate) fn is_busy(&self) -> bool {
         const IN_THE_WAY: [&str; 3] = ["40001", "40P01", "55P03"];
         match self {
-            Self::Unavailable(error) if self.code().is_some_and(|code| IN_THE_WAY.contains(&&*code)) => {
-                tracing::debug!(event = "transaction_in_the_way", %error);
-                true
-            }
+            Self::Busy => true,
+            Self::Unavailable(_) if self.code().is_some_and(|code| IN_THE_WAY.contains(&&*code)) => true,
             Self::Unavailable(error) => {
                 let text = error.to_string();
                 text.contains("database is locked") || text.contains("database table is locked")

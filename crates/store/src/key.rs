@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{Kid, Timestamp};
 
-use crate::backend::Write;
+use crate::backend::{Write, retrying};
 use crate::family::end_of_mac_key;
 use crate::log::{append_revocation, conclude};
 use crate::sql::{Cell, all, execute, instant, one};
@@ -118,32 +118,36 @@ impl Store {
         ended_mac: Option<&Kid>,
         audit: &AuditEntry,
     ) -> Result<u64, StoreError> {
-        let write = self.db.write().await?;
-        lock_keys(&write).await?;
-        if key_version(&*write).await? != version {
-            return Err(StoreError::Stale { what: "set of keys" });
-        }
-        for change in changes {
-            apply(&*write, change, self.now()).await?;
-        }
-        let revocation = revocation.map(|revocation| self.stamped(revocation));
-        let ended = match (ended_mac, &revocation) {
-            (Some(kid), Some(revocation)) => end_of_mac_key(&write, kid, revocation).await?,
-            _ => 0,
-        };
-        if let Some(revocation) = &revocation {
-            append_revocation(&write, revocation).await?;
-        }
-        reach("keys.before_commit");
-        conclude(write, ChangeKind::Keys, "", audit).await?;
-        reach("keys.after_commit");
-        Ok(ended)
+        retrying(|| async {
+            let write = self.db.write().await?;
+            lock_keys(&write).await?;
+            if key_version(&*write).await? != version {
+                return Err(StoreError::Stale { what: "set of keys" });
+            }
+            for change in changes {
+                apply(&*write, change, self.now()).await?;
+            }
+            let revocation = revocation.map(|revocation| self.stamped(revocation));
+            let ended = match (ended_mac, &revocation) {
+                (Some(kid), Some(revocation)) => end_of_mac_key(&write, kid, revocation).await?,
+                _ => 0,
+            };
+            if let Some(revocation) = &revocation {
+                append_revocation(&write, revocation).await?;
+            }
+            reach("keys.before_commit");
+            conclude(write, ChangeKind::Keys, "", audit).await?;
+            reach("keys.after_commit");
+            Ok(ended)
+        })
+        .await
     }
 }
 
 /// One change of the set of keys after the other: the loser of two waits here and then finds the version changed.
 pub(crate) async fn lock_keys(write: &Write) -> Result<(), StoreError> {
-    let sql = "UPDATE counter SET n = n + 1 WHERE name = 'keys'";
+    // The row is a lock; the version is the newest change of the log.
+    let sql = "UPDATE counter SET n = n WHERE name = 'keys'";
     match execute(&**write, sql, []).await? {
         1 => Ok(()),
         _ => Err(StoreError::Corrupt {

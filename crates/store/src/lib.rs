@@ -31,7 +31,7 @@ pub use family::{
 };
 pub use key::{KeyChange, KeyRow};
 pub use log::{ChangeEntry, ChangeKind, LogHeads, NewRevocation};
-pub use mark::{Accepted, Mark, Rollback};
+pub use mark::{Accepted, Beat, Found, Mark, Rollback};
 pub use resource::Resource;
 pub use role::Role;
 pub use sign_in::{BackOff, LoginCandidate};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::{RevocationEntry, RevocationKind, Timestamp};
 
 use crate::backend::{Write, retrying};
-use crate::sql::{Cell, all, execute, instant, one};
+use crate::sql::{Cell, all, execute, instant, one, tuples};
 use crate::{AuditEntry, Store, StoreError};
 
 /// A revocation to be appended.
@@ -82,18 +82,22 @@ pub struct LogHeads {
     pub change: i64,
 }
 
+/// How many entries one statement appends.
+const ENTRIES_AT_ONCE: usize = 500;
+
 #[derive(FromQueryResult)]
 struct Number {
     n: i64,
 }
 
-/// Takes the next number of a log, and sees to it that followers are told. The row lock holds appends in order until the
-/// commit, so numbers have no gaps; it is the last lock that a transaction takes.
-async fn next_number(write: &Write, log: &'static str) -> Result<i64, StoreError> {
-    let sql = "UPDATE log_head SET n = n + 1 WHERE name = $1 RETURNING n";
-    let number: Option<Number> = one(&**write, sql, [log.into()]).await?;
-    if let Some(wake_up) = write.wake_up() {
-        execute(&**write, wake_up, []).await?;
+/// Takes the next `count` numbers of a log and gives the first of them; sees to it that followers are told. The row lock
+/// holds appends in order until the commit, so numbers have no gaps; it is the last lock that a transaction takes.
+async fn next_numbers(write: &Write, log: &'static str, count: usize) -> Result<i64, StoreError> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let sql = "UPDATE log_head SET n = n + $2 WHERE name = $1 RETURNING n - $2 + 1 AS n";
+    let number: Option<Number> = one(&**write, sql, [log.into(), count.into()]).await?;
+    if let Some(channel) = write.channel() {
+        execute(&**write, "SELECT pg_notify($1, '')", [channel.into()]).await?;
     }
     number.map(|number| number.n).ok_or(StoreError::Corrupt {
         table: "log_head",
@@ -124,24 +128,39 @@ async fn covering(write: &Write, entry: &NewRevocation) -> Result<Timestamp, Sto
 
 /// Appends a revocation inside the caller's transaction.
 pub(crate) async fn append_revocation(write: &Write, entry: &NewRevocation) -> Result<(), StoreError> {
-    let n = next_number(write, "revocation").await?;
-    let not_before = covering(write, entry).await?;
-    let sql =
-        "INSERT INTO revocation_log (n, kind, key, not_before, expires, at) VALUES ($1, $2, $3, $4, $5, $6)";
-    let values = [
-        n.into(),
-        entry.kind.as_str().into(),
-        entry.key.clone().into(),
-        not_before.as_unix().into(),
-        entry.expires.as_unix().into(),
-        entry.at.as_unix().into(),
-    ];
-    execute(&**write, sql, values).await.map(drop)
+    append_revocations(write, std::slice::from_ref(entry)).await
+}
+
+/// Appends revocations inside the caller's transaction, many with one statement: nobody else appends meanwhile.
+pub(crate) async fn append_revocations(write: &Write, entries: &[NewRevocation]) -> Result<(), StoreError> {
+    const WIDTH: usize = 6;
+    let first = next_numbers(write, "revocation", entries.len()).await?;
+    let mut numbers = first..;
+    for chunk in entries.chunks(ENTRIES_AT_ONCE) {
+        let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * WIDTH);
+        for (entry, n) in chunk.iter().zip(&mut numbers) {
+            let not_before = covering(write, entry).await?;
+            values.extend::<[Value; WIDTH]>([
+                n.into(),
+                entry.kind.as_str().into(),
+                entry.key.clone().into(),
+                not_before.as_unix().into(),
+                entry.expires.as_unix().into(),
+                entry.at.as_unix().into(),
+            ]);
+        }
+        let sql = format!(
+            "INSERT INTO revocation_log (n, kind, key, not_before, expires, at) VALUES {}",
+            tuples(1, WIDTH, chunk.len())
+        );
+        execute(&**write, &sql, values).await?;
+    }
+    Ok(())
 }
 
 /// Appends a change inside the caller's transaction.
 async fn append_change(write: &Write, kind: ChangeKind, key: &str, at: Timestamp) -> Result<(), StoreError> {
-    let n = next_number(write, "change").await?;
+    let n = next_numbers(write, "change", 1).await?;
     let sql = "INSERT INTO change_log (n, kind, key, at) VALUES ($1, $2, $3, $4)";
     execute(
         &**write,

@@ -3,6 +3,7 @@
 use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::{ClientId, ResourceUri, ScopeSet, SigningAlgorithm, Timestamp};
 
+use crate::backend::retrying;
 use crate::log::conclude;
 use crate::sql::{Cell, all, execute, instant, one};
 use crate::{AuditEntry, ChangeKind, Store, StoreError};
@@ -114,12 +115,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::Unavailable`].
     pub async fn insert_resource(&self, resource: &Resource, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = format!("INSERT INTO resource ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
-        execute(&*write, &sql, values_of(resource))
-            .await
-            .map_err(|error| error.or_exists("resource"))?;
-        conclude(write, ChangeKind::Resource, resource.uri.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = format!("INSERT INTO resource ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+            execute(&*write, &sql, values_of(resource))
+                .await
+                .map_err(|error| error.or_exists("resource"))?;
+            conclude(write, ChangeKind::Resource, resource.uri.as_str(), audit).await
+        })
+        .await
     }
 
     /// Replaces what a resource knows and how it is served; the URI stays.
@@ -127,13 +131,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
     pub async fn update_resource(&self, resource: &Resource, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE resource SET scope = $2, by_role = $3, closed = $4, server_client_id = $5, \
-                   signing_algorithm = $6, access_ttl = $7, created_at = $8 WHERE uri = $1";
-        if execute(&*write, sql, values_of(resource)).await? == 0 {
-            return Err(StoreError::NotFound { what: "resource" });
-        }
-        conclude(write, ChangeKind::Resource, resource.uri.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "UPDATE resource SET scope = $2, by_role = $3, closed = $4, server_client_id = $5, \
+                       signing_algorithm = $6, access_ttl = $7, created_at = $8 WHERE uri = $1";
+            if execute(&*write, sql, values_of(resource)).await? == 0 {
+                return Err(StoreError::NotFound { what: "resource" });
+            }
+            conclude(write, ChangeKind::Resource, resource.uri.as_str(), audit).await
+        })
+        .await
     }
 
     /// Removes a resource: no new token is for it; those that are live end by themselves.
@@ -141,17 +148,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
     pub async fn delete_resource(&self, uri: &ResourceUri, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        if execute(
-            &*write,
-            "DELETE FROM resource WHERE uri = $1",
-            [uri.as_str().into()],
-        )
-        .await?
-            == 0
-        {
-            return Err(StoreError::NotFound { what: "resource" });
-        }
-        conclude(write, ChangeKind::Resource, uri.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            if execute(
+                &*write,
+                "DELETE FROM resource WHERE uri = $1",
+                [uri.as_str().into()],
+            )
+            .await?
+                == 0
+            {
+                return Err(StoreError::NotFound { what: "resource" });
+            }
+            conclude(write, ChangeKind::Resource, uri.as_str(), audit).await
+        })
+        .await
     }
 }

@@ -3,6 +3,7 @@
 use sea_orm::FromQueryResult;
 use vouchsafe_protocol::{RoleName, ScopeSet, Timestamp};
 
+use crate::backend::retrying;
 use crate::log::conclude;
 use crate::sql::{Cell, all, execute, instant, json};
 use crate::{AuditEntry, ChangeKind, Store, StoreError};
@@ -60,18 +61,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::Unavailable`].
     pub async fn insert_role(&self, role: &Role, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "INSERT INTO role (name, permissions, includes, created_at) VALUES ($1, $2, $3, $4)";
-        let values = [
-            role.name.as_str().into(),
-            role.permissions.to_string().into(),
-            json(&role.includes),
-            role.created_at.as_unix().into(),
-        ];
-        execute(&*write, sql, values)
-            .await
-            .map_err(|error| error.or_exists("role"))?;
-        conclude(write, ChangeKind::Role, role.name.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "INSERT INTO role (name, permissions, includes, created_at) VALUES ($1, $2, $3, $4)";
+            let values = [
+                role.name.as_str().into(),
+                role.permissions.to_string().into(),
+                json(&role.includes),
+                role.created_at.as_unix().into(),
+            ];
+            execute(&*write, sql, values)
+                .await
+                .map_err(|error| error.or_exists("role"))?;
+            conclude(write, ChangeKind::Role, role.name.as_str(), audit).await
+        })
+        .await
     }
 
     /// Replaces what a role permits and includes.
@@ -79,17 +83,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
     pub async fn update_role(&self, role: &Role, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE role SET permissions = $2, includes = $3 WHERE name = $1";
-        let values = [
-            role.name.as_str().into(),
-            role.permissions.to_string().into(),
-            json(&role.includes),
-        ];
-        if execute(&*write, sql, values).await? == 0 {
-            return Err(StoreError::NotFound { what: "role" });
-        }
-        conclude(write, ChangeKind::Role, role.name.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "UPDATE role SET permissions = $2, includes = $3 WHERE name = $1";
+            let values = [
+                role.name.as_str().into(),
+                role.permissions.to_string().into(),
+                json(&role.includes),
+            ];
+            if execute(&*write, sql, values).await? == 0 {
+                return Err(StoreError::NotFound { what: "role" });
+            }
+            conclude(write, ChangeKind::Role, role.name.as_str(), audit).await
+        })
+        .await
     }
 
     /// Removes a role and takes it from everyone who had it.
@@ -97,23 +104,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
     pub async fn delete_role(&self, name: &RoleName, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        if execute(
-            &*write,
-            "DELETE FROM role WHERE name = $1",
-            [name.as_str().into()],
-        )
-        .await?
-            == 0
-        {
-            return Err(StoreError::NotFound { what: "role" });
-        }
-        execute(
-            &*write,
-            "DELETE FROM user_role WHERE role = $1",
-            [name.as_str().into()],
-        )
-        .await?;
-        conclude(write, ChangeKind::Role, name.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            if execute(
+                &*write,
+                "DELETE FROM role WHERE name = $1",
+                [name.as_str().into()],
+            )
+            .await?
+                == 0
+            {
+                return Err(StoreError::NotFound { what: "role" });
+            }
+            execute(
+                &*write,
+                "DELETE FROM user_role WHERE role = $1",
+                [name.as_str().into()],
+            )
+            .await?;
+            conclude(write, ChangeKind::Role, name.as_str(), audit).await
+        })
+        .await
     }
 }

@@ -100,10 +100,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn clear_attempts(&self, name: &str, source: &str) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "DELETE FROM sign_in_attempt WHERE name = $1 AND source = $2";
-        execute(&*write, sql, [name.into(), source.into()]).await?;
-        write.commit().await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "DELETE FROM sign_in_attempt WHERE name = $1 AND source = $2";
+            execute(&*write, sql, [name.into(), source.into()]).await?;
+            write.commit().await
+        })
+        .await
     }
 
     /// Gives one attempt back that was counted but never came to a check.
@@ -111,11 +114,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn return_attempt(&self, name: &str, source: &str) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE sign_in_attempt SET failures = failures - 1, next_attempt_at = 0 \
-                   WHERE name = $1 AND source = $2 AND failures > 0";
-        execute(&*write, sql, [name.into(), source.into()]).await?;
-        write.commit().await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "UPDATE sign_in_attempt SET failures = failures - 1, next_attempt_at = 0 \
+                       WHERE name = $1 AND source = $2 AND failures > 0";
+            execute(&*write, sql, [name.into(), source.into()]).await?;
+            write.commit().await
+        })
+        .await
     }
 }
 

@@ -1,30 +1,12 @@
 //! The three ways a statement is run, and the reading of typed columns.
 
-use std::future::Future;
-use std::time::Duration;
-
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, RuntimeErr, Statement, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vouchsafe_protocol::Timestamp;
 
 use crate::StoreError;
-
-/// How long a database may take to answer one statement. Longer than it lets a statement run itself.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
-
-/// How many broken connections one piece of work meets at most.
-pub(crate) const BROKEN: u32 = 10;
-
-/// Waits for an answer, but not for ever: what a silent network hides is unknown, and said to be so.
-pub(crate) async fn patient<T>(answer: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(PATIENCE, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(StoreError::Unavailable(DbErr::Conn(RuntimeErr::Internal(
-            "the database does not answer".to_owned(),
-        )))),
-    }
-}
+use crate::backend::{BROKEN, patient};
 
 /// Runs a statement and says how many rows it touched.
 pub(crate) async fn execute(
@@ -71,6 +53,14 @@ pub(crate) async fn all<R: FromQueryResult>(
 pub(crate) fn placeholders(first: usize, count: usize) -> String {
     let placeholders: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
     placeholders.join(", ")
+}
+
+/// The rows of a VALUES list: `count` tuples of `width` placeholders, the first of them `$first`.
+pub(crate) fn tuples(first: usize, width: usize, count: usize) -> String {
+    let tuples: Vec<String> = (0..count)
+        .map(|nth| format!("({})", placeholders(first + nth * width, width)))
+        .collect();
+    tuples.join(", ")
 }
 
 /// Names a cell for the error that an unreadable one gives.

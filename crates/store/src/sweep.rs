@@ -9,6 +9,7 @@ use vouchsafe_protocol::Timestamp;
 use vouchsafe_protocol::failpoint::reach;
 
 use crate::backend::retrying;
+use crate::mark::BEATS_KEPT;
 use crate::sql::{all, one};
 use crate::{Store, StoreError};
 
@@ -27,6 +28,8 @@ pub struct Swept {
     pub attempts: u64,
     /// Audit rows beyond their retention.
     pub audit: u64,
+    /// Beats that nobody asks for any more.
+    pub beats: u64,
 }
 
 impl Swept {
@@ -34,49 +37,62 @@ impl Swept {
     #[must_use]
     pub fn most(&self) -> u64 {
         let of_tokens = self.families.max(self.revocations).max(self.changes);
-        of_tokens.max(self.secrets).max(self.attempts).max(self.audit)
+        let of_people = self.secrets.max(self.attempts).max(self.audit);
+        of_tokens.max(of_people).max(self.beats)
     }
 }
 
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 const CHANGES_KEPT: Duration = Duration::from_secs(24 * 3600);
 const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The backlog is counted up to here.
 const COUNTED: i64 = 100_000;
 
-/// How far the sweep of each kind has come, so that a long one does not walk over what it removed before: PostgreSQL keeps
+/// How far the sweep of a kind has come, so that a long one does not walk over what it removed before: PostgreSQL keeps
 /// that in the index for a while.
 #[derive(Debug)]
-pub(crate) struct Positions([AtomicI64; 6]);
+pub(crate) struct Position(AtomicI64);
 
-impl Default for Positions {
+impl Default for Position {
     fn default() -> Self {
-        Self([const { AtomicI64::new(i64::MIN) }; 6])
+        Self(AtomicI64::new(i64::MIN))
     }
+}
+
+/// The position of each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Positions {
+    families: Position,
+    revocations: Position,
+    changes: Position,
+    secrets: Position,
+    attempts: Position,
+    audit: Position,
+    beats: Position,
 }
 
 /// What is swept of one table: rows whose `age` lies before an instant.
 struct Kind {
-    nth: usize,
     table: &'static str,
     key: &'static str,
     age: &'static str,
     but: &'static str,
 }
 
-const FAMILIES: Kind = kind(0, "refresh_family", "id", "absolute_expires_at");
-const REVOCATIONS: Kind = kind(1, "revocation_log", "n", "expires");
+const FAMILIES: Kind = kind("refresh_family", "id", "absolute_expires_at");
+const REVOCATIONS: Kind = kind("revocation_log", "n", "expires");
 const CHANGES: Kind = Kind {
     // The newest entry about keys stays: it is the version that guards their next change.
     but: " AND n <> (SELECT COALESCE(MAX(n), 0) FROM change_log WHERE kind = 'keys')",
-    ..kind(2, "change_log", "n", "at")
+    ..kind("change_log", "n", "at")
 };
-const SECRETS: Kind = kind(3, "client_secret", "id", "expires_at");
-const ATTEMPTS: Kind = kind(4, "sign_in_attempt", "name, source", "updated_at");
-const AUDIT: Kind = kind(5, "audit", "id", "at");
+const SECRETS: Kind = kind("client_secret", "id", "expires_at");
+const ATTEMPTS: Kind = kind("sign_in_attempt", "name, source", "updated_at");
+const AUDIT: Kind = kind("audit", "id", "at");
+const BEATS: Kind = kind("beat", "n", "at");
 
-const fn kind(nth: usize, table: &'static str, key: &'static str, age: &'static str) -> Kind {
+const fn kind(table: &'static str, key: &'static str, age: &'static str) -> Kind {
     Kind {
-        nth,
         table,
         key,
         age,
@@ -96,12 +112,21 @@ impl Due {
         Self { now, audit }
     }
 
+    /// Not at once: to a replica whose clock is behind, a token may still be good, and a missing row would be an alarm.
+    fn families(&self) -> Timestamp {
+        self.now.minus(CLOCKS_APART)
+    }
+
     fn changes(&self) -> Timestamp {
         self.now.minus(CHANGES_KEPT)
     }
 
     fn attempts(&self) -> Timestamp {
         self.now.minus(ATTEMPTS_KEPT)
+    }
+
+    fn beats(&self) -> Timestamp {
+        self.now.minus(BEATS_KEPT)
     }
 }
 
@@ -112,13 +137,23 @@ impl Store {
     /// [`StoreError::Unavailable`]; what was removed before it stays removed.
     pub async fn sweep(&self, now: Timestamp, audit_kept: Duration, batch: u32) -> Result<Swept, StoreError> {
         let due = Due::new(now, audit_kept);
+        let at = &*self.swept;
         Ok(Swept {
-            families: self.sweep_kind(&FAMILIES, due.now, batch).await?,
-            revocations: self.sweep_kind(&REVOCATIONS, due.now, batch).await?,
-            changes: self.sweep_kind(&CHANGES, due.changes(), batch).await?,
-            secrets: self.sweep_kind(&SECRETS, due.now, batch).await?,
-            attempts: self.sweep_kind(&ATTEMPTS, due.attempts(), batch).await?,
-            audit: self.sweep_kind(&AUDIT, due.audit, batch).await?,
+            families: self
+                .sweep_kind(&FAMILIES, &at.families, due.families(), batch)
+                .await?,
+            revocations: self
+                .sweep_kind(&REVOCATIONS, &at.revocations, due.now, batch)
+                .await?,
+            changes: self
+                .sweep_kind(&CHANGES, &at.changes, due.changes(), batch)
+                .await?,
+            secrets: self.sweep_kind(&SECRETS, &at.secrets, due.now, batch).await?,
+            attempts: self
+                .sweep_kind(&ATTEMPTS, &at.attempts, due.attempts(), batch)
+                .await?,
+            audit: self.sweep_kind(&AUDIT, &at.audit, due.audit, batch).await?,
+            beats: self.sweep_kind(&BEATS, &at.beats, due.beats(), batch).await?,
         })
     }
 
@@ -129,23 +164,27 @@ impl Store {
     pub async fn sweep_backlog(&self, now: Timestamp, audit_kept: Duration) -> Result<Swept, StoreError> {
         let due = Due::new(now, audit_kept);
         Ok(Swept {
-            families: self.count_due(&FAMILIES, due.now).await?,
+            families: self.count_due(&FAMILIES, due.families()).await?,
             revocations: self.count_due(&REVOCATIONS, due.now).await?,
             changes: self.count_due(&CHANGES, due.changes()).await?,
             secrets: self.count_due(&SECRETS, due.now).await?,
             attempts: self.count_due(&ATTEMPTS, due.attempts()).await?,
             audit: self.count_due(&AUDIT, due.audit).await?,
+            beats: self.count_due(&BEATS, due.beats()).await?,
         })
     }
 
-    async fn sweep_kind(&self, kind: &Kind, before: Timestamp, batch: u32) -> Result<u64, StoreError> {
+    async fn sweep_kind(
+        &self,
+        kind: &Kind,
+        Position(position): &Position,
+        before: Timestamp,
+        batch: u32,
+    ) -> Result<u64, StoreError> {
         #[derive(FromQueryResult)]
         struct Removed {
             age: i64,
         }
-        let Some(position) = self.swept.0.get(kind.nth) else {
-            return Ok(0);
-        };
         let from = position.load(Ordering::Relaxed);
         // Most sweeps find nothing: a look costs no write lock.
         if self.count_up_to(kind, (from, before), 1).await? == 0 {

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use vouchsafe_protocol::{RoleName, SecretString, Subject, Timestamp};
 
-use crate::backend::Write;
+use crate::backend::{Gate, Write, retrying};
 use crate::family::end_of_subject;
 use crate::log::conclude;
 use crate::sign_in::forget_attempts;
@@ -102,21 +102,27 @@ pub(crate) async fn roles_of(db: &impl ConnectionTrait, subject: &str) -> Result
         .collect()
 }
 
+/// Replaces the direct roles of a person. Roles are held before rows of the table between, as whoever removes one does.
 async fn put_roles(write: &Write, subject: &Subject, roles: &[RoleName]) -> Result<(), StoreError> {
-    execute(
-        &**write,
-        "DELETE FROM user_role WHERE subject = $1",
-        [subject.as_str().into()],
-    )
-    .await?;
-    for role in roles {
-        let sql = format!(
-            "INSERT INTO user_role (subject, role) SELECT $1, name FROM role WHERE name = $2{}",
-            write.for_share()
-        );
-        if execute(&**write, &sql, [subject.as_str().into(), role.as_str().into()]).await? == 0 {
+    #[derive(FromQueryResult)]
+    struct Held {
+        name: String,
+    }
+    let mut names: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in &names {
+        let sql = format!("SELECT name FROM role WHERE name = $1{}", write.for_share());
+        let held: Option<Held> = one(&**write, &sql, [(*name).into()]).await?;
+        if held.is_none_or(|held| held.name != *name) {
             return Err(StoreError::NotFound { what: "role" });
         }
+    }
+    let sql = "DELETE FROM user_role WHERE subject = $1";
+    execute(&**write, sql, [subject.as_str().into()]).await?;
+    for name in names {
+        let sql = "INSERT INTO user_role (subject, role) VALUES ($1, $2)";
+        execute(&**write, sql, [subject.as_str().into(), name.into()]).await?;
     }
     Ok(())
 }
@@ -172,27 +178,30 @@ impl Store {
     /// [`StoreError::Exists`] when the name or a look-alike is taken; [`StoreError::NotFound`] for an unknown role;
     /// [`StoreError::Unavailable`].
     pub async fn insert_user(&self, user: &NewUser, audit: &AuditEntry) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "INSERT INTO user_account (subject, username, name_key, name_skeleton, email, password_hash, \
-                   created_at, updated_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
-        let values = [
-            user.subject.as_str().into(),
-            user.username.clone().into(),
-            user.name_key.clone().into(),
-            user.name_skeleton.clone().into(),
-            user.email.clone().into(),
-            user.password_hash
-                .as_ref()
-                .map(|hash| hash.expose().to_owned())
-                .into(),
-            user.created_at.as_unix().into(),
-        ];
-        execute(&*write, sql, values)
-            .await
-            .map_err(|error| error.or_exists("user"))?;
-        put_roles(&write, &user.subject, &user.roles).await?;
-        conclude(write, ChangeKind::User, user.subject.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "INSERT INTO user_account (subject, username, name_key, name_skeleton, email, password_hash, \
+                       created_at, updated_at) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
+            let values = [
+                user.subject.as_str().into(),
+                user.username.clone().into(),
+                user.name_key.clone().into(),
+                user.name_skeleton.clone().into(),
+                user.email.clone().into(),
+                user.password_hash
+                    .as_ref()
+                    .map(|hash| hash.expose().to_owned())
+                    .into(),
+                user.created_at.as_unix().into(),
+            ];
+            execute(&*write, sql, values)
+                .await
+                .map_err(|error| error.or_exists("user"))?;
+            put_roles(&write, &user.subject, &user.roles).await?;
+            conclude(write, ChangeKind::User, user.subject.as_str(), audit).await
+        })
+        .await
     }
 
     /// Replaces a person's direct roles.
@@ -205,13 +214,16 @@ impl Store {
         roles: &[RoleName],
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET updated_at = $2 WHERE subject = $1";
-        if execute(&*write, sql, [subject.as_str().into(), audit.at.as_unix().into()]).await? == 0 {
-            return Err(StoreError::NotFound { what: "user" });
-        }
-        put_roles(&write, subject, roles).await?;
-        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "UPDATE user_account SET updated_at = $2 WHERE subject = $1";
+            if execute(&*write, sql, [subject.as_str().into(), audit.at.as_unix().into()]).await? == 0 {
+                return Err(StoreError::NotFound { what: "user" });
+            }
+            put_roles(&write, subject, roles).await?;
+            conclude(write, ChangeKind::User, subject.as_str(), audit).await
+        })
+        .await
     }
 
     /// Sets a new password, ends everything that was granted under the old one, and forgets the failed sign-ins counted
@@ -227,25 +239,29 @@ impl Store {
         revocation: &NewRevocation,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET password_hash = $2, updated_at = $3 WHERE subject = $1";
-        let values = [
-            subject.as_str().into(),
-            hash.expose().into(),
-            audit.at.as_unix().into(),
-        ];
-        if execute(&*write, sql, values).await? == 0 {
-            return Err(StoreError::NotFound { what: "user" });
-        }
-        forget_attempts(&*write, attempts).await?;
-        end_of_subject(
-            &write,
-            subject,
-            || self.stamped(revocation),
-            RevokeReason::PasswordChanged,
-        )
-        .await?;
-        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            write.close_gate(Gate::User(subject.as_str())).await?;
+            let sql = "UPDATE user_account SET password_hash = $2, updated_at = $3 WHERE subject = $1";
+            let values = [
+                subject.as_str().into(),
+                hash.expose().into(),
+                audit.at.as_unix().into(),
+            ];
+            if execute(&*write, sql, values).await? == 0 {
+                return Err(StoreError::NotFound { what: "user" });
+            }
+            forget_attempts(&*write, attempts).await?;
+            end_of_subject(
+                &write,
+                subject,
+                || self.stamped(revocation),
+                RevokeReason::PasswordChanged,
+            )
+            .await?;
+            conclude(write, ChangeKind::User, subject.as_str(), audit).await
+        })
+        .await
     }
 
     /// Replaces a hash by one of the same password at a higher cost, unless it was replaced meanwhile: then
@@ -259,12 +275,15 @@ impl Store {
         old: &SecretString,
         new: &SecretString,
     ) -> Result<bool, StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET password_hash = $3 WHERE subject = $1 AND password_hash = $2";
-        let values = [subject.as_str().into(), old.expose().into(), new.expose().into()];
-        let replaced = execute(&*write, sql, values).await? == 1;
-        write.commit().await?;
-        Ok(replaced)
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "UPDATE user_account SET password_hash = $3 WHERE subject = $1 AND password_hash = $2";
+            let values = [subject.as_str().into(), old.expose().into(), new.expose().into()];
+            let replaced = execute(&*write, sql, values).await? == 1;
+            write.commit().await?;
+            Ok(replaced)
+        })
+        .await
     }
 
     /// Locks a person out, ending all they were granted, or (with no revocation) lets them in again. Failed sign-ins
@@ -279,35 +298,39 @@ impl Store {
         revocation: Option<&NewRevocation>,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        let sql = "UPDATE user_account SET locked_at = $2, updated_at = $3 \
-                   WHERE subject = $1";
-        let locked_at = revocation.map(|revocation| revocation.at.as_unix());
-        if execute(
-            &*write,
-            sql,
-            [
-                subject.as_str().into(),
-                locked_at.into(),
-                audit.at.as_unix().into(),
-            ],
-        )
-        .await?
-            == 0
-        {
-            return Err(StoreError::NotFound { what: "user" });
-        }
-        forget_attempts(&*write, attempts).await?;
-        if let Some(revocation) = revocation {
-            end_of_subject(
-                &write,
-                subject,
-                || self.stamped(revocation),
-                RevokeReason::UserLocked,
+        retrying(|| async {
+            let write = self.db.write().await?;
+            write.close_gate(Gate::User(subject.as_str())).await?;
+            let sql = "UPDATE user_account SET locked_at = $2, updated_at = $3 \
+                       WHERE subject = $1";
+            let locked_at = revocation.map(|revocation| revocation.at.as_unix());
+            if execute(
+                &*write,
+                sql,
+                [
+                    subject.as_str().into(),
+                    locked_at.into(),
+                    audit.at.as_unix().into(),
+                ],
             )
-            .await?;
-        }
-        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+            .await?
+                == 0
+            {
+                return Err(StoreError::NotFound { what: "user" });
+            }
+            forget_attempts(&*write, attempts).await?;
+            if let Some(revocation) = revocation {
+                end_of_subject(
+                    &write,
+                    subject,
+                    || self.stamped(revocation),
+                    RevokeReason::UserLocked,
+                )
+                .await?;
+            }
+            conclude(write, ChangeKind::User, subject.as_str(), audit).await
+        })
+        .await
     }
 
     /// Removes a person and ends all they were granted.
@@ -320,30 +343,34 @@ impl Store {
         revocation: &NewRevocation,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
-        let write = self.db.write().await?;
-        if execute(
-            &*write,
-            "DELETE FROM user_account WHERE subject = $1",
-            [subject.as_str().into()],
-        )
-        .await?
-            == 0
-        {
-            return Err(StoreError::NotFound { what: "user" });
-        }
-        execute(
-            &*write,
-            "DELETE FROM user_role WHERE subject = $1",
-            [subject.as_str().into()],
-        )
-        .await?;
-        end_of_subject(
-            &write,
-            subject,
-            || self.stamped(revocation),
-            RevokeReason::UserDeleted,
-        )
-        .await?;
-        conclude(write, ChangeKind::User, subject.as_str(), audit).await
+        retrying(|| async {
+            let write = self.db.write().await?;
+            write.close_gate(Gate::User(subject.as_str())).await?;
+            if execute(
+                &*write,
+                "DELETE FROM user_account WHERE subject = $1",
+                [subject.as_str().into()],
+            )
+            .await?
+                == 0
+            {
+                return Err(StoreError::NotFound { what: "user" });
+            }
+            execute(
+                &*write,
+                "DELETE FROM user_role WHERE subject = $1",
+                [subject.as_str().into()],
+            )
+            .await?;
+            end_of_subject(
+                &write,
+                subject,
+                || self.stamped(revocation),
+                RevokeReason::UserDeleted,
+            )
+            .await?;
+            conclude(write, ChangeKind::User, subject.as_str(), audit).await
+        })
+        .await
     }
 }

@@ -6,7 +6,7 @@ use vouchsafe_protocol::{
     ClientAuthMethod, ClientId, GrantType, ResourceUri, RevocationKind, ScopeSet, SecretString,
     SigningAlgorithm, Timestamp, random_token,
 };
-use vouchsafe_store::{ApplicationType, Client, ClientSecret, NewRevocation, Rotation};
+use vouchsafe_store::{ApplicationType, Client, ClientSecret, NewRevocation, Rotation, StoreError};
 
 use super::{AdminError, or_not_found};
 use crate::audit::{Event, Remark};
@@ -151,7 +151,9 @@ impl Issuer {
         let audit = Remark::new(Event::ClientCreated, actor, now)
             .client(&client.id)
             .entry();
-        self.store.insert_client(&client, &audit).await?;
+        let stored = self.store.insert_client(&client, &audit).await;
+        self.or_arrived(stored, &client.id, client.secrets.first())
+            .await?;
         self.concluded(&audit).await?;
         Ok(CreatedClient { client, secret })
     }
@@ -240,11 +242,9 @@ impl Issuer {
             .client(id)
             .with("kept", kept)
             .entry();
-        let stored = self
-            .store
-            .rotate_client_secret(id, &self.mac_of(&secret, now)?, kept, &audit)
-            .await;
-        or_not_found(stored, "client", id)?;
+        let made = self.mac_of(&secret, now)?;
+        let stored = self.store.rotate_client_secret(id, &made, kept, &audit).await;
+        or_not_found(self.or_arrived(stored, id, Some(&made)).await, "client", id)?;
         self.concluded(&audit).await?;
         Ok(CreatedClient {
             client: self.show_client(id).await?,
@@ -271,7 +271,7 @@ impl Issuer {
     /// Covers also what a replica signs before it learns of the end.
     fn final_client_revocation(&self, id: &ClientId, now: Timestamp) -> NewRevocation {
         let mut revocation = self.revocation(RevocationKind::Client, id.as_str(), now);
-        revocation.not_before = now.plus(LEARNING);
+        revocation.not_before = revocation.not_before.max(now.plus(LEARNING));
         revocation
     }
 
@@ -304,6 +304,24 @@ impl Issuer {
                     ))
                 }
             }
+        }
+    }
+
+    /// An answer that was lost on its way is not a failure when the secret is there: done again, the one in use would go
+    /// for one that nobody was shown.
+    async fn or_arrived(
+        &self,
+        stored: Result<(), StoreError>,
+        id: &ClientId,
+        secret: Option<&ClientSecret>,
+    ) -> Result<(), StoreError> {
+        let (Err(StoreError::Unavailable(_)), Some(secret)) = (&stored, secret) else {
+            return stored;
+        };
+        let arrived = |client: &Client| client.secrets.iter().any(|there| there.id == secret.id);
+        match self.store.client(id).await {
+            Ok(Some(client)) if arrived(&client) => Ok(()),
+            _ => stored,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use vouchsafe_keys::{KeyRecord, Purpose};
 use vouchsafe_protocol::{RevocationKind, Timestamp};
-use vouchsafe_store::{KeyChange, Mark, NewRevocation, Rollback, StoreError};
+use vouchsafe_store::{Found, KeyChange, Mark, NewRevocation, Rollback, StoreError};
 
 use super::AdminError;
 use crate::audit::{Event, Remark, announce};
@@ -44,9 +44,9 @@ impl Issuer {
 
     async fn try_accept_rollback(&self, actor: &Actor) -> Result<Option<AcceptedRollback>, AdminError> {
         let (known, now) = (self.high_water(), self.now());
-        let found = self.store.mark().await?;
+        let found = self.store.look(known.beat.as_ref()).await?;
         if known.judge(&found) != Standing::Behind {
-            self.take_as_it_is(&known, found).await?;
+            self.take_as_it_is(&known, &found).await?;
             return Ok(None);
         }
         let (records, version) = self.read_keys().await?;
@@ -58,19 +58,21 @@ impl Issuer {
         let mut audit = Remark::new(Event::RollbackAccepted, actor, now)
             .with("keys", count)
             .with("known_heartbeat", known.mark.heartbeat)
-            .with("found_heartbeat", found.heartbeat)
+            .with("found_heartbeat", found.mark.heartbeat)
             .with("known_epoch", known.mark.epoch)
-            .with("found_epoch", found.epoch)
+            .with("found_epoch", found.mark.epoch)
             .entry();
         let rollback = Rollback {
             known: known.mark,
+            beat: known.beat.as_ref(),
             version,
             keys: &keys,
             revocation: &self.end_of_everything(&known, now),
             audit: &audit,
         };
         let Some(accepted) = self.store.accept_rollback(&rollback).await? else {
-            self.take_as_it_is(&known, self.store.mark().await?).await?;
+            let found = self.store.look(known.beat.as_ref()).await?;
+            self.take_as_it_is(&known, &found).await?;
             return Ok(None);
         };
         audit
@@ -87,9 +89,9 @@ impl Issuer {
     }
 
     /// Goes on with a database that nothing has to be accepted of.
-    async fn take_as_it_is(&self, known: &HighWater, found: Mark) -> Result<(), Error> {
-        if known.judge(&found) == Standing::NewEpoch {
-            self.begin_epoch(found).await?;
+    async fn take_as_it_is(&self, known: &HighWater, found: &Found) -> Result<(), Error> {
+        if known.judge(found) == Standing::NewEpoch {
+            self.begin_epoch(found.mark).await?;
         }
         Ok(())
     }
@@ -97,8 +99,14 @@ impl Issuer {
     /// The log entry that ends every access token issued so far, also by a machine whose clock was ahead.
     fn end_of_everything(&self, known: &HighWater, now: Timestamp) -> NewRevocation {
         let revocation = self.revocation(RevocationKind::All, "", now);
-        // What lies further ahead than any token lives is a clock that was wrong.
-        let latest = now.plus(LONGEST_ACCESS_TTL);
+        // What lies further ahead is a clock that was wrong; by it nothing could be minted until that time has come.
+        let latest = now.plus(SKEW);
+        if known.seen_at > latest {
+            tracing::warn!(
+                event = "state_seen_ahead",
+                seconds = known.seen_at.since(now).as_secs()
+            );
+        }
         let not_before = revocation.not_before.max(known.seen_at.min(latest));
         NewRevocation {
             not_before,

@@ -162,6 +162,7 @@ impl Issuer {
             } else {
                 self.config.retry_window
             },
+            asked_at: now,
             ending: self.session_revocation(&claims.sid, now),
             audit,
         })

@@ -9,6 +9,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use vouchsafe_issuer::Error;
+use vouchsafe_protocol::Chain;
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
 
 use crate::http::answer::{refusal_error, refusal_response};
@@ -100,7 +101,7 @@ impl From<Error> for ApiError {
             tracing::error!(
                 event = "request_failed",
                 reason = refusal.reason.as_str(),
-                error = &error as &dyn std::error::Error
+                error = %Chain(&error)
             );
         }
         let answer = Self::new(status, refusal);

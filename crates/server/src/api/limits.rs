@@ -1,5 +1,5 @@
 //! Failures by address, counted in memory: a guesser is slowed, the true client elsewhere is not, and whoever guesses
-//! nothing is never asked.
+//! nothing is never asked. And the revocations of each client, which share one log.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,6 +18,8 @@ const SECRETS: u32 = 30;
 const CLIENTS: u32 = 300;
 /// Wrong passwords from one address.
 const PASSWORDS: u32 = 60;
+/// Revocations of one client: each takes its turn at the head of the log.
+const REVOCATIONS: u32 = 30_000;
 /// Wrong passwords for one name through one client that authenticates: its address is that of all its users.
 const PASSWORDS_OF_ONE: u32 = 20;
 
@@ -27,6 +29,7 @@ pub(super) struct FailureLimits {
     clients: FailureLimiter,
     passwords: FailureLimiter,
     passwords_of_one: FailureLimiter,
+    revocations: FailureLimiter,
 }
 
 /// Where a request comes from.
@@ -58,6 +61,7 @@ impl FailureLimits {
             clients: FailureLimiter::new(CLIENTS, WINDOW),
             passwords: FailureLimiter::new(PASSWORDS, WINDOW),
             passwords_of_one: FailureLimiter::new(PASSWORDS_OF_ONE, WINDOW),
+            revocations: FailureLimiter::new(REVOCATIONS, WINDOW),
         }
     }
 
@@ -88,6 +92,13 @@ impl FailureLimits {
     pub(super) fn wrong_password(&self, source: &Source, confidential: bool, username: &str, now: Timestamp) {
         let (limiter, key) = self.password_limit(source, confidential, username);
         limiter.record_failure(&key, now);
+    }
+
+    /// Counts one more revocation of a client.
+    pub(super) fn may_revoke(&self, client_id: &str, now: Timestamp) -> Result<(), ApiError> {
+        self.revocations.check(client_id, now).map_err(too_many)?;
+        self.revocations.record_failure(client_id, now);
+        Ok(())
     }
 
     fn password_limit(

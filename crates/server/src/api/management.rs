@@ -30,7 +30,9 @@ async fn readiness(state: &ApiState) -> Response {
     let view = issuer.view_is_current();
     let keys = issuer.can_sign();
     let clock = issuer.clock_is_right();
-    let ready = store && view && keys && clock;
+    let writes = issuer.writes_are_current();
+    let past = issuer.has_its_past();
+    let ready = store && view && keys && clock && writes && past;
     let status = if ready {
         StatusCode::OK
     } else {
@@ -39,7 +41,7 @@ async fn readiness(state: &ApiState) -> Response {
     let word = if ready { "ready" } else { "not ready" };
     answer(
         status,
-        &json!({"status": word, "checks": {"database": store, "revocations": view, "keys": keys, "clock": clock}}),
+        &json!({"status": word, "checks": {"database": store, "revocations": view, "keys": keys, "clock": clock, "writes": writes, "past": past}}),
     )
 }
 

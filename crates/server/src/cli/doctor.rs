@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use vouchsafe_issuer::{Issuer, KeyView};
 use vouchsafe_keys::{KeyAlgorithm, Purpose};
 use vouchsafe_migrations::{Schema, Standing, State};
-use vouchsafe_protocol::{SecretString, Timestamp};
+use vouchsafe_protocol::{Chain, SecretString, Timestamp};
 use vouchsafe_store::Database;
 
 use super::failure::Failure;
+use super::finding::{Finding, Verdict, fail, failed, ok, warn};
 use super::globals::{Globals, database_exists, database_file};
 use super::output::{Output, table};
 use super::time::utc;
@@ -24,71 +24,6 @@ const SKEW: i64 = 60;
 const MUCH: u64 = 100_000;
 const READABLE_BY_GROUP: u32 = 0o070;
 const OPEN_TO_ALL: u32 = 0o007;
-
-/// How one check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Verdict {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// One check: how it ended, what was seen, and what to do.
-#[derive(Debug, Serialize)]
-struct Finding {
-    status: Verdict,
-    check: &'static str,
-    found: String,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    advice: &'static str,
-}
-
-fn ok(check: &'static str, found: impl Into<String>) -> Finding {
-    Finding {
-        status: Verdict::Ok,
-        check,
-        found: found.into(),
-        advice: "",
-    }
-}
-
-fn warn(check: &'static str, found: impl Into<String>, advice: &'static str) -> Finding {
-    Finding {
-        status: Verdict::Warn,
-        check,
-        found: found.into(),
-        advice,
-    }
-}
-
-fn fail(check: &'static str, found: impl Into<String>, advice: &'static str) -> Finding {
-    Finding {
-        status: Verdict::Fail,
-        check,
-        found: found.into(),
-        advice,
-    }
-}
-
-/// What a failure says, as findings.
-fn failed(check: &'static str, failure: &Failure, advice: &'static str) -> Vec<Finding> {
-    failure
-        .problems()
-        .iter()
-        .map(|problem| fail(check, problem.clone(), advice))
-        .collect()
-}
 
 pub(super) async fn run(globals: &Globals, out: &mut Output<'_>) -> Result<(), Failure> {
     let findings = Box::pin(examine(globals)).await?;
@@ -242,12 +177,17 @@ async fn database(url: &SecretString, findings: &mut Vec<Finding>) -> bool {
         }
     };
     findings.push(match database.is_durable().await {
+        Ok(true) => ok("database", "reachable; every commit is on disk before it counts"),
         Ok(false) => warn(
             "database",
             "reachable; it does not wait for the disk",
             "set fsync and full_page_writes to on: a crash would lose what was answered",
         ),
-        _ => ok("database", "reachable; every commit is on disk before it counts"),
+        Err(error) => fail(
+            "database",
+            Chain(&error).to_string(),
+            "see that this user may read its settings",
+        ),
     });
     let schema = crate::schema::read(&database).await;
     database.close().await;

@@ -7,6 +7,7 @@ use vouchsafe_issuer::{AdminError, Error as IssuerError, StoreError};
 
 use crate::app::StartError;
 use crate::config::ConfigError;
+use vouchsafe_protocol::Chain;
 
 /// The exit statuses other than 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,19 +78,9 @@ impl Failure {
     }
 }
 
-/// An error and its causes in one line; a cause that repeats what was said is left out.
+/// An error and its causes in one line.
 pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    one_line(&text)
+    Chain(error).to_string()
 }
 
 fn one_line(text: &str) -> String {
@@ -181,9 +172,15 @@ mod tests {
         let store = StoreError::Setup("first\n  second".to_owned());
         assert_eq!(chain(&store), "first second");
         let issuer = IssuerError::Store(StoreError::Busy);
-        assert_eq!(chain(&issuer), "the store failed: the write queue is full");
+        assert_eq!(
+            chain(&issuer),
+            "the store failed: too much is waiting to be written"
+        );
         let admin = AdminError::Failed(issuer);
-        assert_eq!(chain(&admin), "the store failed: the write queue is full");
+        assert_eq!(
+            chain(&admin),
+            "the store failed: too much is waiting to be written"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod config;
 mod db;
 mod doctor;
 mod failure;
+mod finding;
 mod flags;
 mod globals;
 mod input;

@@ -299,7 +299,7 @@ pub(super) static KEYS: &[Key] = &[
     optional(
         "state.dir",
         Kind::Path,
-        "/var/lib/vouchsafe",
+        "/var/lib/vouchsafe-state",
         "Keeps the high-water mark and denied keys, outside the database.",
     ),
     default(

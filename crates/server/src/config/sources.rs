@@ -12,7 +12,14 @@ use super::schema::{self, Found, Kind};
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// Variables with our prefix that are not settings: what the test tool hands to tests, and where a test lets a server die.
-const NOT_SETTINGS: [&str; 2] = ["VOUCHSAFE_BIN", "VOUCHSAFE_FAILPOINT"];
+const NOT_SETTINGS: [&str; 6] = [
+    "VOUCHSAFE_BIN",
+    "VOUCHSAFE_FAILPOINT",
+    "VOUCHSAFE_FAILPOINT_BIN",
+    "VOUCHSAFE_PG_BIN",
+    "VOUCHSAFE_TEST_DATABASE",
+    "VOUCHSAFE_WRITE_SCHEMAS",
+];
 
 /// How a file is read; tests put their own in its place.
 pub(super) type ReadFile<'a> = dyn Fn(&Path) -> io::Result<String> + 'a;

@@ -2,19 +2,24 @@
 //! never taken for one that is missing.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vouchsafe_issuer::{HighWater, Mark};
+use vouchsafe_issuer::{Beat, HighWater, Mark};
 use vouchsafe_protocol::{IssuerUrl, Kid, Timestamp};
 
 const NAME: &str = "state.json";
 const UNFINISHED: &str = "state.json.new";
 /// The form of the file. A binary that does not know it must not replace it.
 const VERSION: u32 = 1;
+/// Another process holds the folder for the time of one small write; this is two seconds in all.
+const LOCK_TRIES: usize = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,43 @@ struct Content {
     denied_kids: BTreeSet<Kid>,
     spent_kids: BTreeSet<Kid>,
     seen_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beat: Option<KeptBeat>,
+}
+
+/// The last beat of whoever keeps the file.
+#[derive(Serialize, Deserialize)]
+struct KeptBeat {
+    epoch: i64,
+    n: i64,
+    nonce: String,
+    at: Timestamp,
+}
+
+impl From<KeptBeat> for Beat {
+    fn from(KeptBeat { epoch, n, nonce, at }: KeptBeat) -> Self {
+        Self { epoch, n, nonce, at }
+    }
+}
+
+impl From<Beat> for KeptBeat {
+    fn from(Beat { epoch, n, nonce, at }: Beat) -> Self {
+        Self { epoch, n, nonce, at }
+    }
+}
+
+/// Takes the folder for this process alone, where its file system knows such a thing.
+fn lock(folder: &File) -> io::Result<()> {
+    for _ in 0..LOCK_TRIES {
+        match folder.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    let why = "another process holds the lock of the folder";
+    Err(io::Error::new(ErrorKind::TimedOut, why))
 }
 
 impl StateFile {
@@ -134,6 +176,7 @@ impl StateFile {
                 revocation: content.revocation,
                 change: content.change,
             },
+            beat: content.beat.map(Beat::from),
             denied: content.denied_kids,
             spent: content.spent_kids,
             seen_at: content.seen_at,
@@ -141,15 +184,10 @@ impl StateFile {
     }
 
     /// Adds what is known now to what the file says, on disk before this returns. Processes that share the folder take
-    /// turns; the file keeps its owner.
+    /// turns, and none of them waits longer than two seconds; the file keeps its owner.
     pub(crate) fn write(&self, known: &HighWater) -> Result<(), StateFileError> {
         let folder = File::open(&self.dir).map_err(self.failed("written"))?;
-        match folder.lock() {
-            Err(error) if error.kind() != ErrorKind::Unsupported => {
-                return Err(self.failed("written")(error));
-            }
-            _ => {}
-        }
+        lock(&folder).map_err(self.failed("written"))?;
         let mut all = self.read()?.unwrap_or_default();
         all.merge(known);
         self.replace(&folder, &self.text_of(all)?)
@@ -167,6 +205,7 @@ impl StateFile {
             denied_kids: known.denied,
             spent_kids: known.spent,
             seen_at: known.seen_at,
+            beat: known.beat.map(KeptBeat::from),
         };
         let text = serde_json::to_string_pretty(&content);
         let text = text.map_err(|error| self.failed("written")(error.into()))?;
@@ -249,6 +288,7 @@ mod tests {
                 revocation: 7,
                 change: 9,
             },
+            beat: None,
             denied: denied.iter().map(|kid| Kid::parse(kid).unwrap()).collect(),
             spent: BTreeSet::new(),
             seen_at: Timestamp::from_unix(heartbeat),
@@ -272,6 +312,48 @@ mod tests {
         assert_eq!((mode(&file.path()), mode(&file.dir)), (0o600, 0o700));
         let names: Vec<_> = fs::read_dir(&file.dir).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
+    }
+
+    #[test]
+    fn f10_the_own_beat_is_kept_and_a_file_without_one_is_good() {
+        let folder = Folder::new("beat");
+        let file = folder.file();
+        file.make_folder().unwrap();
+        file.write(&known(100, &[])).unwrap();
+        assert!(!fs::read_to_string(file.path()).unwrap().contains("beat\": {"));
+        assert_eq!(file.read().unwrap().unwrap().beat, None);
+        let beat = |epoch, n, nonce: &str| Beat {
+            epoch,
+            n,
+            nonce: nonce.to_owned(),
+            at: Timestamp::from_unix(n),
+        };
+        for (told, kept) in [
+            (Some(beat(1, 101, "a")), beat(1, 101, "a")),
+            (None, beat(1, 101, "a")),
+            (Some(beat(1, 90, "b")), beat(1, 101, "a")),
+            (Some(beat(2, 3, "c")), beat(2, 3, "c")),
+        ] {
+            let known = HighWater {
+                beat: told,
+                ..known(100, &[])
+            };
+            file.write(&known).unwrap();
+            assert_eq!(file.read().unwrap().unwrap().beat, Some(kept));
+        }
+    }
+
+    #[test]
+    fn a_lock_that_somebody_keeps_is_not_waited_for_without_end() {
+        let folder = Folder::new("lock");
+        let file = folder.file();
+        file.make_folder().unwrap();
+        let held = File::open(&file.dir).unwrap();
+        held.lock().unwrap();
+        let error = file.write(&known(1, &[])).unwrap_err();
+        assert!(error.to_string().contains("holds the lock"), "{error}");
+        drop(held);
+        file.write(&known(1, &[])).unwrap();
     }
 
     #[test]

@@ -7,9 +7,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use vouchsafe_issuer::{AcceptedRollback, Actor, HighWater, Issuer, Mark, Standing, Store};
-use vouchsafe_protocol::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use vouchsafe_issuer::{AcceptedRollback, Actor, Found, HighWater, Issuer, Mark, Standing, Store};
+use vouchsafe_protocol::{Chain, Timestamp};
 
 use crate::app::StartError;
 use crate::config::Config;
@@ -17,6 +20,8 @@ use file::{StateFile, StateFileError};
 
 /// A failure that goes on is told once in so many beats.
 const TELL_EVERY: u64 = 60;
+/// A beat waits so long for its write; the next ones go by while it still runs.
+const LONGEST_WRITE: Duration = Duration::from_secs(2);
 
 /// What becomes of a database that lost what is known of it.
 #[derive(Clone, Debug)]
@@ -32,7 +37,7 @@ pub enum OnRollback {
 pub struct Regression {
     file: PathBuf,
     known: Mark,
-    found: Mark,
+    found: Found,
     /// How many families are alive in it; none when that could not be counted.
     families: Option<u64>,
 }
@@ -48,14 +53,21 @@ impl fmt::Display for Regression {
         let families = self
             .families
             .map_or_else(|| "all".to_owned(), |families| format!("all {families}"));
+        let how = match self.found {
+            Found { disowned: true, .. } => ", and a server noticed that something is missing in it",
+            Found {
+                beat_missing: true, ..
+            } => ", and not the last beat of this server",
+            _ => "",
+        };
         write!(
             f,
-            "the database went back in time: {} knows {}; the database has {}. Tokens and keys that were ended since would \
-             work again. Point database.url at the current database, or accept the loss with `vouchsafe serve \
-             --accept-rollback`: it ends {families} live sessions and every access token issued so far",
+            "the database went back in time: {} knows {}; the database has {}{how}. Tokens and keys that were ended \
+             since would work again. Point database.url at the current database, or accept the loss with `vouchsafe \
+             serve --accept-rollback`: it ends {families} live sessions and every access token issued so far",
             self.file.display(),
             said(&self.known),
-            said(&self.found),
+            said(&self.found.mark),
         )
     }
 }
@@ -65,6 +77,8 @@ impl fmt::Display for Regression {
 pub(crate) struct Outside {
     file: Option<StateFile>,
     failures: AtomicU64,
+    /// Held while a beat is written down, also after nobody waits for that any more.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Outside {
@@ -73,6 +87,7 @@ impl Outside {
         Self {
             file: dir.map(|dir| StateFile::new(dir, &config.issuer)),
             failures: AtomicU64::new(0),
+            writing: Arc::default(),
         }
     }
 
@@ -103,42 +118,48 @@ impl Outside {
         })
     }
 
-    /// Keeps what is known now, and never stops for it: what fails is told.
+    /// Keeps what is known now, and never stops for it: what fails, or takes too long, is told.
     pub(crate) async fn keep(self: Arc<Self>, known: HighWater) {
         if self.file.is_none() {
             return;
         }
+        let Ok(turn) = Arc::clone(&self.writing).try_lock_owned() else {
+            self.tell("the write before still runs");
+            return;
+        };
         let outside = Arc::clone(&self);
-        let written = tokio::task::spawn_blocking(move || outside.write(&known)).await;
-        match written {
-            Ok(Ok(())) => self.failures.store(0, Ordering::Relaxed),
-            Ok(Err(error)) => {
-                if self
-                    .failures
-                    .fetch_add(1, Ordering::Relaxed)
-                    .is_multiple_of(TELL_EVERY)
-                {
-                    tracing::error!(
-                        event = "state_file_failed",
-                        error = &error as &dyn std::error::Error
-                    );
-                }
-            }
-            Err(_) => tracing::error!(event = "state_file_failed"),
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = outside.write(&known);
+            drop(turn);
+            written
+        });
+        match timeout(LONGEST_WRITE, writing).await {
+            Ok(Ok(Ok(()))) => self.failures.store(0, Ordering::Relaxed),
+            Ok(Ok(Err(error))) => self.tell(&Chain(&error).to_string()),
+            Ok(Err(_)) => self.tell("the write was cut off"),
+            Err(_) => self.tell("the write takes too long"),
         }
     }
 
-    /// Says where a database stands, tells once when a rollback would go unnoticed, and refuses one that lost what is known of it, unless that is to be accepted.
+    fn tell(&self, error: &str) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+        if failures.is_multiple_of(TELL_EVERY) {
+            tracing::error!(event = "state_file_failed", error);
+        }
+    }
+
+    /// Says where a database stands, tells once when a rollback would go unnoticed, and refuses one that lost what is
+    /// known of it, or of which another server said so, unless that is to be accepted.
     pub(crate) async fn compare(
         &self,
         known: Option<&HighWater>,
         store: &Store,
         now: Timestamp,
         on_rollback: &OnRollback,
-    ) -> Result<Mark, StartError> {
-        let found = store.mark().await?;
-        let Some(known) = known else {
-            match (&self.file, found.heartbeat) {
+    ) -> Result<Found, StartError> {
+        let found = store.look(known.and_then(|known| known.beat.as_ref())).await?;
+        if known.is_none() {
+            match (&self.file, found.mark.heartbeat) {
                 (None, _) => tracing::warn!(event = "state_dir_unset"),
                 (Some(file), 1..) => {
                     tracing::warn!(event = "state_file_missing", file = %file.path().display())
@@ -146,11 +167,12 @@ impl Outside {
                 // A database that no server ever ran on has no past that could be missing.
                 _ => {}
             }
-            return Ok(found);
-        };
+        }
+        let nothing = HighWater::default();
+        let known = known.unwrap_or(&nothing);
         match (known.judge(&found), on_rollback) {
             (Standing::Behind, OnRollback::Refuse) => Err(StartError::Rollback(Regression {
-                file: self.path().unwrap_or_default(),
+                file: self.path().unwrap_or_else(|| PathBuf::from("this server")),
                 known: known.mark,
                 found,
                 families: store.living_families(now).await.ok(),
@@ -182,16 +204,21 @@ impl Outside {
         let path = file.path();
         let path = path.display();
         let known = match file.read() {
-            Ok(Some(known)) => known,
-            Ok(None) => return Past::Unknown(format!("there is no {path}")),
+            Ok(known) => known,
             Err(error) => return Past::Failed(error.to_string()),
         };
-        match store.mark().await {
-            Ok(found) if known.judge(&found) == Standing::Behind => {
+        let beat = known.as_ref().and_then(|known| known.beat.as_ref());
+        let found = store.look(beat).await;
+        match (found, known) {
+            (Ok(found), _) if found.disowned => {
+                Past::Lost("a server noticed that the database lost something".to_owned())
+            }
+            (Ok(found), Some(known)) if known.judge(&found) == Standing::Behind => {
                 Past::Lost(format!("the database lost what {path} knows of it"))
             }
-            Ok(_) => Past::Whole(format!("the database has everything that {path} knows")),
-            Err(error) => Past::Failed(error.to_string()),
+            (Ok(_), None) => Past::Unknown(format!("there is no {path}")),
+            (Ok(_), Some(_)) => Past::Whole(format!("the database has everything that {path} knows")),
+            (Err(error), _) => Past::Failed(error.to_string()),
         }
     }
 }
@@ -200,10 +227,10 @@ impl Outside {
 pub(crate) async fn reconcile(
     issuer: &Issuer,
     known: &HighWater,
-    found: Mark,
+    found: Found,
     on_rollback: &OnRollback,
 ) -> Result<Option<AcceptedRollback>, StartError> {
-    match (issuer.remember(known, found), on_rollback) {
+    match (issuer.remember(known, &found), on_rollback) {
         (Standing::Behind, OnRollback::Accept(actor)) => Ok(issuer.accept_rollback(actor).await?),
         (standing, _) => {
             issuer.uphold_keys(standing).await?;
@@ -227,10 +254,19 @@ mod tests {
         let told = Regression {
             file: PathBuf::from("/var/lib/vouchsafe/state.json"),
             known: mark(500),
-            found: mark(400),
+            found: mark(400).into(),
             families: Some(17),
-        }
-        .to_string();
+        };
+        let disowned = Regression {
+            known: mark(400),
+            found: Found {
+                disowned: true,
+                ..told.found
+            },
+            ..told.clone()
+        };
+        assert!(disowned.to_string().contains("a server noticed"), "{disowned}");
+        let told = told.to_string();
         for part in [
             "/var/lib/vouchsafe/state.json knows epoch 1, heartbeat 500, revocation 3, change 4;",
             "the database has epoch 1, heartbeat 400,",

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use vouchsafe_protocol::Chain;
 
 use vouchsafe_issuer::Issuer;
 
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(2);
 
 pub(super) async fn tick(issuer: Arc<Issuer>) -> Duration {
     if let Err(error) = issuer.measure_clock().await {
         tracing::warn!(
             event = "clock_not_measured",
-            error = &error as &dyn std::error::Error
+            error = %Chain(&error)
         );
     }
     EVERY

@@ -1,6 +1,7 @@
 //! Follows the logs, so that a change made elsewhere takes effect here within a second.
 
 use std::sync::Arc;
+use vouchsafe_protocol::Chain;
 
 use tokio::sync::watch;
 use vouchsafe_issuer::Issuer;
@@ -22,6 +23,6 @@ pub(super) fn run(issuer: &Arc<Issuer>, shutdown: &watch::Receiver<bool>) {
 
 async fn follow(issuer: Arc<Issuer>) {
     if let Err(error) = issuer.follow().await {
-        tracing::warn!(event = "follow_failed", error = &error as &dyn std::error::Error);
+        tracing::warn!(event = "follow_failed", error = %Chain(&error));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use vouchsafe_issuer::Issuer;
 
 use crate::state::Outside;
+use vouchsafe_protocol::Chain;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -14,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) async fn tick(issuer: Arc<Issuer>, outside: Arc<Outside>) -> Duration {
     match issuer.beat().await {
         Ok(_) => outside.keep(issuer.high_water()).await,
-        Err(error) => tracing::warn!(event = "beat_failed", error = &error as &dyn std::error::Error),
+        Err(error) => tracing::warn!(event = "beat_failed", error = %Chain(&error)),
     }
     EVERY
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use vouchsafe_protocol::Chain;
 
 use vouchsafe_issuer::Issuer;
 
@@ -15,7 +16,7 @@ pub(super) async fn tick(issuer: Arc<Issuer>) -> Duration {
     match issuer.advance_keys().await {
         Ok(()) => EVERY,
         Err(error) => {
-            tracing::error!(event = "keys_failed", error = &error as &dyn std::error::Error);
+            tracing::error!(event = "keys_failed", error = %Chain(&error));
             AFTER_FAILURE
         }
     }

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use vouchsafe_issuer::Issuer;
 
 use crate::state::Outside;
@@ -28,7 +28,10 @@ pub(crate) fn start(issuer: &Arc<Issuer>, outside: &Arc<Outside>, shutdown: &wat
     });
     run("clock", issuer, shutdown, clock::tick);
     run("keys", issuer, shutdown, keys::tick);
-    sweep::run(issuer, shutdown);
+    let pace = Arc::new(Mutex::new(sweep::Pace::default()));
+    run("sweep", issuer, shutdown, move |issuer| {
+        sweep::tick(issuer, Arc::clone(&pace))
+    });
 }
 
 /// Runs one tick after the other, each as long after the last as that one said.

@@ -13,8 +13,12 @@ pub(super) struct Dialect {
     pub(super) for_share: &'static str,
     /// Ends a SELECT that takes those of its rows that nobody else holds.
     pub(super) for_update_of_free: &'static str,
-    /// Wakes whoever follows the logs, at the commit.
-    pub(super) wake_up: Option<&'static str>,
+    /// Waits for the gate of `$1` until the commit, in turn: whoever comes later waits too.
+    pub(super) gate: Option<&'static str>,
+    /// Enters the gates of `$1` and `$2` beside others that enter, or tells in `entered` that somebody holds or awaits one.
+    pub(super) enter: Option<&'static str>,
+    /// Where whoever follows the logs is told of appends, at their commit.
+    pub(super) channel: Option<&'static str>,
     /// Reads as `durable` (1 or 0) whether the server writes to disk what it says is committed; none where that was made
     /// sure of when the database was opened.
     pub(super) durable: Option<&'static str>,

@@ -1,6 +1,7 @@
 //! How a database is reached: the one place that knows which database it is.
 
 mod dialect;
+mod patience;
 mod postgres;
 mod schema_lock;
 mod sqlite;
@@ -13,13 +14,16 @@ use std::time::Duration;
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, TransactionTrait};
 
 use crate::StoreError;
-use crate::sql::{BROKEN, PATIENCE, patient};
+use crate::sql::{execute, one};
+
 use dialect::Dialect;
+pub(crate) use patience::{BROKEN, patient, retrying};
+use patience::{TRIES, pause, unavailable};
 pub use schema_lock::SchemaLock;
 pub use wake::Wake;
 
-/// How often a transaction that another one stood in the way of is tried.
-const TRIES: u32 = 4;
+/// How long the last work may hold up the end.
+const CLOSING: Duration = Duration::from_secs(3);
 
 /// An open database. Cloning shares the connections.
 #[derive(Clone, Debug)]
@@ -53,6 +57,24 @@ pub(crate) struct Write {
     dialect: &'static Dialect,
 }
 
+/// What a family is born of.
+#[derive(Clone, Copy)]
+pub(crate) enum Gate<'a> {
+    /// The client, by id.
+    Client(&'a str),
+    /// The person, by subject.
+    User(&'a str),
+}
+
+impl Gate<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Client(id) => format!("client {id}"),
+            Self::User(subject) => format!("user {subject}"),
+        }
+    }
+}
+
 impl Deref for Write {
     type Target = DatabaseTransaction;
 
@@ -82,9 +104,37 @@ impl Write {
         self.dialect.for_update_of_free
     }
 
-    /// The statement that wakes whoever follows the logs, once this is committed.
-    pub(crate) fn wake_up(&self) -> Option<&'static str> {
-        self.dialect.wake_up
+    /// Keeps families of this person or client from being born until the commit. Row locks alone would not do: births share
+    /// them and can keep whoever wants the row alone waiting for ever.
+    pub(crate) async fn close_gate(&self, gate: Gate<'_>) -> Result<(), StoreError> {
+        if let Some(sql) = self.dialect.gate {
+            execute(&**self, sql, [gate.name().into()]).await?;
+        }
+        Ok(())
+    }
+
+    /// Enters both gates beside others that do.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while somebody closes one.
+    pub(crate) async fn enter_gates(&self, gates: [Gate<'_>; 2]) -> Result<(), StoreError> {
+        #[derive(sea_orm::FromQueryResult)]
+        struct Entry {
+            entered: bool,
+        }
+        let Some(sql) = self.dialect.enter else {
+            return Ok(());
+        };
+        let entry: Option<Entry> = one(&**self, sql, gates.map(|gate| gate.name().into())).await?;
+        match entry {
+            Some(Entry { entered: true }) => Ok(()),
+            _ => Err(StoreError::Busy),
+        }
+    }
+
+    /// The channel that whoever follows the logs listens on, and is told by once this is committed.
+    pub(crate) fn channel(&self) -> Option<&'static str> {
+        self.dialect.channel
     }
 }
 
@@ -163,20 +213,20 @@ impl Database {
         }
     }
 
-    /// In a task of its own: a cancelled BEGIN would leave a pooled session inside a transaction.
+    /// In a task of its own, which nobody cancels: a pooled session could be left inside a transaction. One that was given
+    /// up for want of an answer is closed when it is given back; answers it just then, it begins and commits like any
+    /// other, and the database ends what it left open.
     #[expect(
         clippy::disallowed_methods,
         reason = "transactions begin here and nowhere else"
     )]
     async fn begin_once(&self, pool: &DatabaseConnection) -> Result<Write, StoreError> {
         let (pool, dialect) = (pool.clone(), self.dialect);
-        let begun = tokio::spawn(async move { pool.begin_with_options(dialect.begin).await });
-        let transaction = match tokio::time::timeout(PATIENCE, begun).await {
-            Ok(Ok(begun)) => begun?,
-            Ok(Err(_)) => return Err(unavailable("the transaction did not begin")),
-            Err(_) => return Err(unavailable("the database does not answer")),
-        };
-        Ok(Write { transaction, dialect })
+        let begun = tokio::spawn(async move { patient(pool.begin_with_options(dialect.begin)).await });
+        match begun.await {
+            Ok(begun) => begun.map(|transaction| Write { transaction, dialect }),
+            Err(_) => Err(unavailable("the transaction did not begin")),
+        }
     }
 
     /// Whether the server writes to disk what it says is committed.
@@ -191,7 +241,7 @@ impl Database {
         let Some(sql) = self.dialect.durable else {
             return Ok(true);
         };
-        let durable: Option<Durable> = crate::sql::one(self.reader(), sql, []).await?;
+        let durable: Option<Durable> = one(self.reader(), sql, []).await?;
         Ok(durable.is_some_and(|durable| durable.durable == 1))
     }
 
@@ -199,7 +249,7 @@ impl Database {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn time_millis(&self) -> Result<Option<i64>, StoreError> {
+    pub(crate) async fn time_millis(&self) -> Result<Option<i64>, StoreError> {
         #[derive(sea_orm::FromQueryResult)]
         struct Time {
             millis: i64,
@@ -207,12 +257,17 @@ impl Database {
         let Some(sql) = self.dialect.time else {
             return Ok(None);
         };
-        let time: Option<Time> = crate::sql::one(self.follower(), sql, []).await?;
+        let time: Option<Time> = one(self.follower(), sql, []).await?;
         Ok(time.map(|time| time.millis))
     }
 
-    /// Closes every connection; what is under way ends first.
+    /// Closes every connection; what is under way ends first, unless the database is silent.
     pub async fn close(&self) {
+        // Whoever waits no longer leaves the rest to the end of the process.
+        let _ = tokio::time::timeout(CLOSING, self.close_all()).await;
+    }
+
+    async fn close_all(&self) {
         let pools = &self.pools;
         for pool in [
             &pools.reads,
@@ -226,31 +281,6 @@ impl Database {
             let _ = pool.clone().close().await;
         }
     }
-}
-
-/// Runs a transaction again when another one stood in its way: nothing of the failed one is kept.
-pub(crate) async fn retrying<T, F>(mut transaction: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match transaction().await {
-            Err(error) if error.is_busy() && tries < TRIES => pause(tries).await,
-            outcome => return outcome,
-        }
-    }
-}
-
-/// Waits a little longer each time, and not as long as the next one.
-async fn pause(tries: u32) {
-    let jitter = u64::from(std::process::id() % 7) + u64::from(tries) * 3;
-    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 20 + jitter)).await;
-}
-
-fn unavailable(what: &str) -> StoreError {
-    StoreError::Unavailable(DbErr::Conn(RuntimeErr::Internal(what.to_owned())))
 }
 
 /// What the driver reports while it connects.

@@ -11,9 +11,6 @@ use super::dialect::Dialect;
 use super::{Database, Pools, driver};
 use crate::StoreError;
 
-/// The channel that appends to the logs are announced on.
-pub(super) const CHANNEL: &str = "vouchsafe_log";
-
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(2500);
 /// A connection that was idle for longer is asked for a sign of life before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(5);
@@ -36,7 +33,12 @@ static DIALECT: Dialect = Dialect {
     for_update: " FOR UPDATE",
     for_share: " FOR SHARE",
     for_update_of_free: " FOR UPDATE SKIP LOCKED",
-    wake_up: Some("SELECT pg_notify('vouchsafe_log', '')"),
+    gate: Some("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"),
+    enter: Some(
+        "SELECT (pg_try_advisory_xact_lock_shared(hashtextextended($1, 0)) \
+         AND pg_try_advisory_xact_lock_shared(hashtextextended($2, 0))) AS entered",
+    ),
+    channel: Some("vouchsafe_log"),
     durable: Some(
         "SELECT CAST(CASE WHEN current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' \
          THEN 1 ELSE 0 END AS BIGINT) AS durable",

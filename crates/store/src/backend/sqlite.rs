@@ -27,7 +27,9 @@ static DIALECT: Dialect = Dialect {
     for_update: "",
     for_share: "",
     for_update_of_free: "",
-    wake_up: None,
+    gate: None,
+    enter: None,
+    channel: None,
     durable: None,
     time: None,
 };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use vouchsafe_protocol::Chain;
 
 use sea_orm::DatabaseConnection;
 use sqlx::postgres::PgListener;
@@ -9,7 +10,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::Database;
-use super::postgres::CHANNEL;
 
 /// The poll where nothing tells.
 const POLL: Duration = Duration::from_millis(250);
@@ -46,34 +46,30 @@ impl Drop for Wake {
 
 impl Database {
     /// Begins to listen for appends to the logs.
-    #[must_use]
-    pub fn wake(&self) -> Wake {
-        let told = match &self.pools.follow {
-            follow if self.dialect.wake_up.is_some() => {
-                let told = Arc::new(Notify::new());
-                let listener = tokio::spawn(listen(follow.clone(), Arc::clone(&told)));
-                Some((told, listener))
-            }
-            _ => None,
-        };
+    pub(crate) fn wake(&self) -> Wake {
+        let told = self.dialect.channel.map(|channel| {
+            let told = Arc::new(Notify::new());
+            let listener = listen(self.follower().clone(), channel, Arc::clone(&told));
+            (told, tokio::spawn(listener))
+        });
         Wake { told }
     }
 }
 
 /// Listens for ever. Whatever was missed while the connection was away is made up for by one more look.
-async fn listen(follow: DatabaseConnection, told: Arc<Notify>) {
+async fn listen(follow: DatabaseConnection, channel: &str, told: Arc<Notify>) {
     loop {
-        if let Err(error) = hear(&follow, &told).await {
-            tracing::warn!(event = "listen_failed", error = &error as &dyn std::error::Error);
+        if let Err(error) = hear(&follow, channel, &told).await {
+            tracing::warn!(event = "listen_failed", error = %Chain(&error));
         }
         told.notify_one();
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
-async fn hear(follow: &DatabaseConnection, told: &Notify) -> Result<(), sqlx::Error> {
+async fn hear(follow: &DatabaseConnection, channel: &str, told: &Notify) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(follow.get_postgres_connection_pool()).await?;
-    listener.listen(CHANNEL).await?;
+    listener.listen(channel).await?;
     listener.eager_reconnect(false);
     told.notify_one();
     while listener.try_recv().await?.is_some() {

@@ -5,7 +5,7 @@ use sea_orm::FromQueryResult;
 use vouchsafe_protocol::failpoint::reach;
 
 use super::model::{COLUMNS, Family, NewFamily};
-use crate::backend::{Write, retrying};
+use crate::backend::{Gate, Write, retrying};
 use crate::sql::{execute, json, one, placeholders};
 use crate::{AuditEntry, Store, StoreError};
 
@@ -26,14 +26,22 @@ impl Store {
     pub async fn begin_family(&self, new: &NewFamily, audit: &AuditEntry) -> Result<bool, StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
+            let (client, user) = (new.family.client_id.as_str(), new.family.subject.as_str());
+            write
+                .enter_gates([Gate::Client(client), Gate::User(user)])
+                .await?;
             if !(client_is_good(&write, new).await? && user_is_good(&write, new).await?) {
                 return Ok(false);
             }
             let sql = format!(
-                "INSERT INTO refresh_family ({COLUMNS}) VALUES ({})",
+                "INSERT INTO refresh_family ({COLUMNS}) SELECT {} \
+                 WHERE NOT EXISTS (SELECT 1 FROM issuer_key WHERE kid = $13 AND compromised_at IS NOT NULL)",
                 placeholders(1, VALUES)
             );
-            execute(&*write, &sql, values_of(&new.family)).await?;
+            if execute(&*write, &sql, values_of(&new.family)).await? == 0 {
+                // Somebody revoked the MAC key, and this process does not know yet.
+                return Err(StoreError::Stale { what: "MAC key" });
+            }
             crate::audit::write(&*write, audit).await?;
             reach("family.before_commit");
             write.commit().await?;

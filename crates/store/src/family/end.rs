@@ -1,68 +1,153 @@
 //! The end of families: row and log entry in one transaction, so that a refresh either came before or fails.
 
-use sea_orm::FromQueryResult;
+use std::time::Duration;
+
+use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{ClientId, FamilyId, Kid, RevocationKind, Subject, Timestamp};
 
 use super::model::RevokeReason;
-use crate::backend::{Write, retrying};
-use crate::log::append_revocation;
+use crate::backend::{Gate, Write, retrying};
+use crate::log::{append_revocation, append_revocations};
 use crate::sql::{all, execute};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
+
+/// Families that one statement ends: few enough for the time that a statement has.
+const BATCH: usize = 5000;
+/// How far the clocks of two replicas may be apart unnoticed, and a second for the rounding.
+const CLOCKS_APART: Duration = Duration::from_secs(2);
+
+/// A family that was alive.
+#[derive(FromQueryResult)]
+struct Ended {
+    id: String,
+    created_at: i64,
+    rotated_at: i64,
+    ends_at: i64,
+}
+
+/// Which families end: those with this value in this column, or all.
+type Which<'a> = Option<(&'static str, &'a str)>;
+
+/// Ends what is alive, some thousands at a time in the order in which everyone takes them, and shows each to `see`.
+async fn end_alive(
+    write: &Write,
+    which: Which<'_>,
+    (at, reason): (Timestamp, RevokeReason),
+    mut see: impl FnMut(Ended),
+) -> Result<(), StoreError> {
+    let (filter, value) = match which {
+        Some((column, value)) => (format!("{column} = $1"), value),
+        None => ("$1 = ''".to_owned(), ""),
+    };
+    let take = format!(
+        "SELECT id FROM refresh_family WHERE {filter} AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT {BATCH}{}",
+        write.for_update()
+    );
+    let end = format!(
+        "UPDATE refresh_family SET revoked_at = $4, revoke_reason = $5 \
+         WHERE {filter} AND revoked_at IS NULL AND id > $2 AND id <= $3 \
+         RETURNING id, created_at, rotated_at, \
+         CASE WHEN idle_expires_at < absolute_expires_at THEN idle_expires_at ELSE absolute_expires_at END AS ends_at"
+    );
+    let mut after = String::new();
+    loop {
+        let taken: Vec<Id> = all(&**write, &take, [value.into(), after.as_str().into()]).await?;
+        let Some(last) = taken.into_iter().next_back() else {
+            return Ok(());
+        };
+        let values: [Value; 5] = [
+            value.into(),
+            after.as_str().into(),
+            last.id.as_str().into(),
+            at.as_unix().into(),
+            reason.as_str().into(),
+        ];
+        let ended: Vec<Ended> = all(&**write, &end, values).await?;
+        ended.into_iter().for_each(&mut see);
+        after = last.id;
+    }
+}
 
 #[derive(FromQueryResult)]
 struct Id {
     id: String,
 }
 
-/// Ends one family inside the caller's transaction; says whether it was alive. `revocation` is asked for once the row is
-/// ours, so that it covers what was issued while we waited.
+/// Ends one family inside the caller's transaction; says whether it was alive. `stamp` gives the revocation as of the
+/// instant at which it is asked: once the row is ours, so that it covers what was issued while we waited.
 pub(super) async fn end_family(
     write: &Write,
     sid: &FamilyId,
     reason: RevokeReason,
-    revocation: impl FnOnce() -> NewRevocation,
+    stamp: impl FnOnce() -> NewRevocation,
     audit: &AuditEntry,
 ) -> Result<bool, StoreError> {
-    if lock(write, ("id", sid.as_str())).await?.is_empty() {
+    let sql = format!(
+        "SELECT id FROM refresh_family WHERE id = $1 AND revoked_at IS NULL{}",
+        write.for_update()
+    );
+    let alive: Vec<Id> = all(&**write, &sql, [sid.as_str().into()]).await?;
+    if alive.is_empty() {
         return Ok(false);
     }
-    let revocation = revocation();
-    end_where(write, ("id", sid.as_str()), &revocation, reason).await?;
+    let revocation = stamp();
+    let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE id = $1";
+    let at = revocation.at.as_unix();
+    execute(
+        &**write,
+        sql,
+        [sid.as_str().into(), at.into(), reason.as_str().into()],
+    )
+    .await?;
     append_revocation(write, &revocation).await?;
     crate::audit::write(&**write, audit).await?;
     Ok(true)
 }
 
 /// Ends every family of a person and every access token issued to them up to now, inside the caller's transaction, which
-/// holds the person's row, so that none is born meanwhile.
+/// closed their gate, so that none is born meanwhile.
 pub(crate) async fn end_of_subject(
     write: &Write,
     subject: &Subject,
-    revocation: impl FnOnce() -> NewRevocation,
+    stamp: impl Fn() -> NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    // Every family is named: a person has few, and a clock that stepped back spares none of their tokens.
-    let since = Timestamp::from_unix(0);
-    end_all(
-        write,
-        ("subject", subject.as_str()),
-        Some(since),
-        revocation,
-        reason,
-    )
-    .await
+    let mut named = Vec::new();
+    let which = Some(("subject", subject.as_str()));
+    // Each is named: a person has few, and a clock that stepped back spares none of their tokens.
+    end_alive(write, which, (stamp().at, reason), |ended| named.push(ended.id)).await?;
+    let ended = named.len() as u64;
+    append_with(write, &stamp(), named).await?;
+    Ok(ended)
 }
 
 /// Ends every family of a client and every access token issued to it up to now, inside the caller's transaction, which
-/// holds the client's row, so that none is born meanwhile.
+/// closed its gate, so that none is born meanwhile.
 pub(crate) async fn end_of_client(
     write: &Write,
     client_id: &ClientId,
-    revocation: impl FnOnce() -> NewRevocation,
+    stamp: impl Fn() -> NewRevocation,
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
-    end_all(write, ("client_id", client_id.as_str()), None, revocation, reason).await
+    let begun = stamp().at;
+    let just_now = begun.minus(CLOCKS_APART).as_unix();
+    let (mut ended, mut named) = (0, Vec::new());
+    end_alive(
+        write,
+        Some(("client_id", client_id.as_str())),
+        (begun, reason),
+        |family| {
+            ended += 1;
+            // Its tokens may carry a second that the entry of the client does not cover.
+            if family.created_at.max(family.rotated_at) >= just_now {
+                named.push(family.id);
+            }
+        },
+    )
+    .await?;
+    append_with(write, &stamp(), named).await?;
+    Ok(ended)
 }
 
 /// Ends every family whose live token was made with this MAC key, inside the caller's transaction. Each is named in the
@@ -72,89 +157,43 @@ pub(crate) async fn end_of_mac_key(
     kid: &Kid,
     revocation: &NewRevocation,
 ) -> Result<u64, StoreError> {
-    let named = lock(write, ("mac_kid", kid.as_str())).await?;
-    let reason = RevokeReason::MacKeyRevoked;
-    let ended = end_where(write, ("mac_kid", kid.as_str()), revocation, reason).await?;
-    append_each(write, &named, revocation).await?;
+    let mut named = Vec::new();
+    let which = Some(("mac_kid", kid.as_str()));
+    let how = (revocation.at, RevokeReason::MacKeyRevoked);
+    end_alive(write, which, how, |ended| named.push(ended.id)).await?;
+    let ended = named.len() as u64;
+    append_revocations(write, &sessions(revocation, named)).await?;
     Ok(ended)
 }
 
-/// Ends what is alive, appends the revocation, and names in the log each family that began at or after `named_since`; with
-/// none, those that began in the second of the revocation: their tokens may carry the next one.
-async fn end_all(
-    write: &Write,
-    which: (&'static str, &str),
-    named_since: Option<Timestamp>,
-    revocation: impl FnOnce() -> NewRevocation,
-    reason: RevokeReason,
-) -> Result<u64, StoreError> {
-    lock(write, which).await?;
-    let revocation = revocation();
-    let (column, value) = which;
-    let sql = format!(
-        "SELECT id FROM refresh_family WHERE {column} = $1 AND revoked_at IS NULL AND created_at >= $2 ORDER BY id"
-    );
-    let since = named_since.unwrap_or(revocation.at).as_unix();
-    let named: Vec<Id> = all(&**write, &sql, [value.into(), since.into()]).await?;
-    let ended = end_where(write, which, &revocation, reason).await?;
-    append_revocation(write, &revocation).await?;
-    append_each(write, &named, &revocation).await?;
-    Ok(ended)
+/// Ends every family there is, inside the caller's transaction; says how many were not over by themselves.
+pub(crate) async fn end_of_all(write: &Write, now: Timestamp) -> Result<u64, StoreError> {
+    let mut alive = 0;
+    end_alive(write, None, (now, RevokeReason::Rollback), |ended| {
+        alive += u64::from(ended.ends_at > now.as_unix());
+    })
+    .await?;
+    Ok(alive)
 }
 
-/// Takes the living families in the order that everyone takes them.
-async fn lock(write: &Write, (column, value): (&'static str, &str)) -> Result<Vec<Id>, StoreError> {
-    let sql = format!(
-        "SELECT id FROM refresh_family WHERE {column} = $1 AND revoked_at IS NULL ORDER BY id{}",
-        write.for_update()
-    );
-    all(&**write, &sql, [value.into()]).await
-}
-
-async fn end_where(
+/// Appends the revocation, and each of these families by name.
+async fn append_with(
     write: &Write,
-    (column, value): (&'static str, &str),
     revocation: &NewRevocation,
-    reason: RevokeReason,
-) -> Result<u64, StoreError> {
-    let sql = format!(
-        "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE {column} = $1 AND revoked_at IS NULL"
-    );
-    let at = revocation.at.as_unix();
-    execute(&**write, &sql, [value.into(), at.into(), reason.as_str().into()]).await
+    families: Vec<String>,
+) -> Result<(), StoreError> {
+    let mut entries = vec![revocation.clone()];
+    entries.extend(sessions(revocation, families));
+    append_revocations(write, &entries).await
 }
 
-/// Names each family in the log.
-async fn append_each(write: &Write, families: &[Id], revocation: &NewRevocation) -> Result<(), StoreError> {
-    for family in families {
-        let (kind, key) = (RevocationKind::Session, family.id.clone());
-        append_revocation(
-            write,
-            &NewRevocation {
-                kind,
-                key,
-                ..revocation.clone()
-            },
-        )
-        .await?;
-    }
-    Ok(())
-}
-
-/// Ends a transaction that ended families: audit row, commit.
-async fn conclude_end(write: Write, audit: &AuditEntry) -> Result<(), StoreError> {
-    crate::audit::write(&*write, audit).await?;
-    write.commit().await
-}
-
-/// Keeps families of this person or client from being born until the commit.
-async fn hold(write: &Write, table: &'static str, column: &'static str, id: &str) -> Result<(), StoreError> {
-    let sql = format!(
-        "SELECT {column} AS id FROM {table} WHERE {column} = $1{}",
-        write.for_update()
-    );
-    let _held: Vec<Id> = all(&**write, &sql, [id.into()]).await?;
-    Ok(())
+fn sessions(revocation: &NewRevocation, families: Vec<String>) -> Vec<NewRevocation> {
+    let entry = |key| NewRevocation {
+        kind: RevocationKind::Session,
+        key,
+        ..revocation.clone()
+    };
+    families.into_iter().map(entry).collect()
 }
 
 impl Store {
@@ -170,10 +209,11 @@ impl Store {
     ) -> Result<u64, StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
-            hold(&write, "user_account", "subject", subject.as_str()).await?;
+            write.close_gate(Gate::User(subject.as_str())).await?;
             let stamp = || self.stamped(revocation);
             let ended = end_of_subject(&write, subject, stamp, RevokeReason::Operator).await?;
-            conclude_end(write, audit).await?;
+            crate::audit::write(&*write, audit).await?;
+            write.commit().await?;
             Ok(ended)
         })
         .await
@@ -191,10 +231,11 @@ impl Store {
     ) -> Result<u64, StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
-            hold(&write, "client", "id", client_id.as_str()).await?;
+            write.close_gate(Gate::Client(client_id.as_str())).await?;
             let stamp = || self.stamped(revocation);
             let ended = end_of_client(&write, client_id, stamp, RevokeReason::Operator).await?;
-            conclude_end(write, audit).await?;
+            crate::audit::write(&*write, audit).await?;
+            write.commit().await?;
             Ok(ended)
         })
         .await

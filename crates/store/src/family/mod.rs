@@ -10,7 +10,7 @@ mod recent;
 mod rotate;
 
 pub use decision::{Decision, Presented, decide};
-pub(crate) use end::{end_of_client, end_of_mac_key, end_of_subject};
+pub(crate) use end::{end_of_all, end_of_client, end_of_mac_key, end_of_subject};
 pub use model::{Ended, Family, NewFamily, RevokeReason};
 pub(crate) use queue::RotationQueue;
 pub use read::{FamilyFilter, FamilySummary};

@@ -1,12 +1,13 @@
 //! The queue of rotations: what is waiting commits together, each caller learning its own outcome.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
-use vouchsafe_protocol::Clock;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use vouchsafe_protocol::Chain;
 use vouchsafe_protocol::failpoint::reach;
+use vouchsafe_protocol::{Clock, Timestamp};
 
 use super::rotate::{self, Done, Moment, RotateJob, RotateOutcome};
 use crate::backend::retrying;
@@ -14,6 +15,8 @@ use crate::{Database, Store, StoreError};
 
 const WAITING: usize = 4096;
 const BATCH: usize = 64;
+/// How many jobs are executed alone at once; fewer than there are connections for rotations.
+const ALONE: usize = 3;
 /// Retries that a slow batch held up come within this time of its end.
 const STALL_COUNTS: Duration = Duration::from_secs(60);
 
@@ -35,6 +38,7 @@ impl RotationQueue {
             clock,
             receiver: Mutex::new(receiver),
             stall: std::sync::Mutex::new(Stall::default()),
+            alone: Semaphore::new(ALONE),
         });
         tokio::spawn(async move {
             while tokio::spawn(Arc::clone(&writer).write_all()).await.is_err() {
@@ -72,6 +76,7 @@ struct Writer {
     clock: Arc<dyn Clock>,
     receiver: Mutex<mpsc::Receiver<Waiting>>,
     stall: std::sync::Mutex<Stall>,
+    alone: Semaphore,
 }
 
 /// The longest stall of late: when it ended, on the monotonic clock, and how long it kept the callers waiting.
@@ -79,6 +84,8 @@ struct Writer {
 struct Stall {
     ended: Duration,
     took: Duration,
+    /// When the clock was last looked at: monotonic, and what it showed.
+    looked: Option<(Duration, Timestamp)>,
 }
 
 impl Stall {
@@ -91,11 +98,27 @@ impl Stall {
         }
     }
 
+    /// A clock that stepped ahead since it was last looked at, as when another database server took over, is a stall too:
+    /// retries seem to come later than they do.
+    fn stepped(self, at: Duration, now: Timestamp) -> Self {
+        let step = self.looked.map_or(Duration::ZERO, |(before, showed)| {
+            now.since(showed).saturating_sub(at.saturating_sub(before))
+        });
+        let looked = Some((at, now));
+        // Seconds are whole.
+        let stall = if step > Duration::from_secs(1) {
+            self.after(at, step)
+        } else {
+            self
+        };
+        Self { looked, ..stall }
+    }
+
     /// The stall to remember after a batch; a longer one is kept until its retries have come.
     fn after(self, ended: Duration, took: Duration) -> Self {
         let over = ended.saturating_sub(self.ended) > STALL_COUNTS;
         if took >= self.took || over {
-            Self { ended, took }
+            Self { ended, took, ..self }
         } else {
             self
         }
@@ -105,14 +128,22 @@ impl Stall {
 impl Writer {
     async fn write_all(self: Arc<Self>) {
         let mut receiver = self.receiver.lock().await;
-        let mut waiting = Vec::with_capacity(BATCH);
+        let mut waiting = VecDeque::new();
         loop {
-            if waiting.is_empty() && receiver.recv_many(&mut waiting, BATCH).await == 0 {
-                return;
+            if waiting.is_empty() {
+                let Some(first) = receiver.recv().await else {
+                    return;
+                };
+                waiting.push_back(first);
             }
-            let (batch, later) = split(std::mem::take(&mut waiting));
+            // Whoever came meanwhile joins, so that many jobs of one family do not make batches of one.
+            while waiting.len() < WAITING
+                && let Ok(more) = receiver.try_recv()
+            {
+                waiting.push_back(more);
+            }
+            let batch = take_batch(&mut waiting);
             self.write_batch(batch).await;
-            waiting = later;
         }
     }
 
@@ -136,21 +167,23 @@ impl Writer {
             Err(error) => {
                 tracing::warn!(
                     event = "rotation_batch_failed",
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     jobs = batch.len()
                 );
                 for alone in batch {
-                    let outcome = self.write_alone(&alone).await;
-                    let _ = alone.answer.send(outcome);
+                    self.write_later(alone);
                 }
             }
         }
     }
 
-    /// Beside the other batches: whoever holds the row may take a while.
+    /// Beside the other batches: whoever holds the row may take a while. A few at a time, so that the batches keep a
+    /// connection.
     fn write_later(self: &Arc<Self>, waiting: Waiting) {
         let writer = Arc::clone(self);
         tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _place = writer.alone.acquire().await;
             let outcome = writer.write_alone(&waiting).await;
             let _ = waiting.answer.send(outcome);
         });
@@ -174,7 +207,11 @@ impl Writer {
     /// Commits, and remembers how long that kept the callers waiting.
     async fn commit_timed(&self, batch: &[Waiting], wait: bool) -> Result<Vec<Done>, StoreError> {
         let (begun, begun_at) = (self.clock.monotonic(), self.clock.now());
-        let slack = self.stall().slack(begun);
+        let slack = {
+            let mut stall = self.stall();
+            *stall = stall.stepped(begun, begun_at);
+            stall.slack(begun)
+        };
         let outcome = self.commit(batch, slack, wait).await;
         let ended = self.clock.monotonic();
         let took = ended.saturating_sub(begun).max(self.clock.now().since(begun_at));
@@ -201,14 +238,21 @@ impl Writer {
     }
 }
 
-/// Two jobs of one family never stand in one batch: the second must see what the first committed.
-fn split(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
+/// Takes out the first job of each family, up to a batch, by family. Two jobs of one family never stand in one batch: the
+/// second must see what the first committed.
+fn take_batch(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
     let mut families = HashSet::new();
-    let (mut batch, later): (Vec<Waiting>, Vec<Waiting>) = waiting
-        .into_iter()
-        .partition(|waiting| families.insert(waiting.job.sid.clone()));
+    let (mut batch, mut later) = (Vec::with_capacity(BATCH), VecDeque::new());
+    while let Some(next) = waiting.pop_front() {
+        if batch.len() < BATCH && families.insert(next.job.sid.clone()) {
+            batch.push(next);
+        } else {
+            later.push_back(next);
+        }
+    }
+    *waiting = later;
     batch.sort_by(|a, b| a.job.sid.cmp(&b.job.sid));
-    (batch, later)
+    batch
 }
 
 #[cfg(test)]
@@ -228,6 +272,11 @@ mod tests {
         assert_eq!(after.slack(seconds(151)), seconds(40));
         assert_eq!(after.slack(seconds(200)), seconds(40));
         assert_eq!(after.slack(seconds(201)), Duration::ZERO);
+        let at = Timestamp::from_unix;
+        let stepped = none.stepped(seconds(0), at(1000)).stepped(seconds(10), at(1050));
+        assert_eq!(stepped.slack(seconds(11)), seconds(40));
+        let even = none.stepped(seconds(0), at(1000)).stepped(seconds(10), at(1011));
+        assert_eq!(even.slack(seconds(11)), Duration::ZERO);
         let later = after.after(seconds(201), seconds(1));
         assert_eq!(later.slack(seconds(202)), seconds(1));
         assert_eq!(

@@ -11,7 +11,7 @@ use super::end::end_family;
 use super::model::{COLUMNS, Family, RevokeReason, Row};
 use super::recent::Recent;
 use crate::backend::Write;
-use crate::sql::{Cell, all, execute, placeholders};
+use crate::sql::{Cell, all, execute, placeholders, tuples};
 use crate::{AuditEntry, NewRevocation, StoreError};
 
 /// One use of a refresh token whose MAC, type and expiry were checked.
@@ -35,6 +35,8 @@ pub struct RotateJob {
     pub idle_ttl: Duration,
     /// How long a replaced token may be retried.
     pub window: Duration,
+    /// When the request came: what it waits before it is executed counts against nobody.
+    pub asked_at: Timestamp,
     /// The log entry that ends the family's access tokens, should it have to end.
     pub ending: NewRevocation,
     /// The audit entry of a reuse.
@@ -62,8 +64,8 @@ pub enum RotateOutcome {
     Rollback(Option<i64>),
 }
 
-/// What became of one job of a batch, which holds once the batch is committed. None: somebody else holds the row, and the
-/// job is to be tried again alone, waiting for it.
+/// What became of one job of a batch, which holds once the batch is committed. None: it has to wait for somebody else, and
+/// is to be executed alone.
 pub(super) type Done = Option<Result<RotateOutcome, StoreError>>;
 
 /// The time of a batch.
@@ -95,17 +97,16 @@ pub(super) async fn execute_batch(
             None => Decided::Held,
         });
     }
-    let moving = |decided: &Decided| matches!(decided, Decided::Family(_, Decision::Rotate));
-    let moving: Vec<&RotateJob> = jobs
-        .iter()
-        .zip(&decided)
-        .filter_map(|(job, decided)| moving(decided).then_some(*job))
+    let both = jobs.iter().zip(&decided);
+    let moving: Vec<&RotateJob> = both
+        .filter(|(_, decided)| matches!(decided, Decided::Family(_, Decision::Rotate)))
+        .map(|(job, _)| *job)
         .collect();
     let mut advanced = advance(write, &moving, now).await?;
     let roles = roles_of_all(write, &decided).await?;
     let mut done = Vec::with_capacity(jobs.len());
     for (job, decided) in jobs.iter().zip(decided) {
-        done.push(conclude(write, job, decided, (&mut advanced, &roles), now).await?);
+        done.push(conclude(write, job, decided, (&mut advanced, &roles), (now, moment.wait)).await?);
     }
     Ok(done)
 }
@@ -129,7 +130,8 @@ impl Decided {
             seq: job.seq,
             jti: &job.jti,
         };
-        let decision = decide(&family, presented, now, job.window + stall);
+        let waited = now.since(job.asked_at);
+        let decision = decide(&family, presented, now, job.window + waited + stall);
         Self::Family(Box::new(family), decision)
     }
 }
@@ -159,7 +161,7 @@ async fn conclude(
     job: &RotateJob,
     decided: Decided,
     (advanced, roles): (&mut Families, &Roles),
-    now: Timestamp,
+    (now, wait): (Timestamp, bool),
 ) -> Result<Done, StoreError> {
     let (family, decision) = match decided {
         Decided::Family(family, decision) => (*family, decision),
@@ -172,7 +174,8 @@ async fn conclude(
     };
     let roles = roles.get(family.subject.as_str()).cloned().unwrap_or_default();
     let outcome = match decision {
-        // The guard and the decision look at one row that we hold, so they cannot differ.
+        // The guard and the decision look at one row that we hold, so only the MAC key can have changed: somebody revoked
+        // it and this process does not know yet.
         Decision::Rotate => RotateOutcome::Advanced(
             advanced
                 .remove(job.sid.as_str())
@@ -183,6 +186,8 @@ async fn conclude(
             RotateOutcome::Retried(under_mac_key(write, family, &job.new_mac_kid).await?, roles)
         }
         Decision::Superseded => RotateOutcome::Superseded,
+        // It takes the head of the log, which others may hold for a while: not with a batch of others behind it.
+        Decision::Reuse if !wait => return Ok(None),
         Decision::Reuse => {
             let ending = || NewRevocation {
                 not_before: now,
@@ -238,9 +243,6 @@ async fn move_on(
         return Ok(Vec::new());
     }
     const WIDTH: usize = 8;
-    let tuples: Vec<String> = (0..jobs.len())
-        .map(|nth| format!("({})", placeholders(3 + nth * WIDTH, WIDTH)))
-        .collect();
     let sql = format!(
         "UPDATE refresh_family SET {set}, mac_kid = job.column5, idle_expires_at = \
          CASE WHEN job.column6 < absolute_expires_at THEN job.column6 ELSE absolute_expires_at END \
@@ -249,8 +251,9 @@ async fn move_on(
          AND refresh_family.current_jti = job.column3 AND refresh_family.client_id = job.column4 \
          AND refresh_family.revoked_at IS NULL AND refresh_family.refreshable = 1 \
          AND refresh_family.absolute_expires_at > $1 AND refresh_family.idle_expires_at > $1 \
+         AND NOT EXISTS (SELECT 1 FROM issuer_key WHERE kid = job.column5 AND compromised_at IS NOT NULL) \
          RETURNING {COLUMNS}",
-        tuples.join(", ")
+        tuples(3, WIDTH, jobs.len())
     );
     let mut values: Vec<Value> = vec![now.as_unix().into(), Recent::WIDTH.into()];
     for job in jobs {

@@ -1,6 +1,7 @@
 //! The one table from refusals to status, headers and body. Failures are logged here, once; the reason of a refusal
 //! stands in the line of its request.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -106,10 +107,16 @@ impl From<Error> for ApiError {
         }
         let answer = Self::new(status, refusal);
         match error.retry_after() {
-            Some(wait) => answer.retry_after(wait),
+            Some(wait) => answer.retry_after(wait + spread()),
             None => answer,
         }
     }
+}
+
+/// Up to two seconds more, so that those who were turned away together do not come back together. Seeded anew each time;
+/// nothing secret rests on it.
+fn spread() -> Duration {
+    Duration::from_secs(RandomState::new().hash_one(()) % 3)
 }
 
 impl From<ApiError> for poem::Error {

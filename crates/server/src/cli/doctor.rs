@@ -14,7 +14,7 @@ use super::globals::{Globals, database_exists, database_file};
 use super::output::{Output, table};
 use super::time::utc;
 use crate::config::{Config, Settings};
-use crate::state::{Outside, Past};
+use crate::state::{Examined, Outside};
 
 /// 2025-01-01: no clock that is right shows less.
 const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
@@ -113,7 +113,12 @@ fn private_files(settings: &Settings, config: Option<&Config>) -> Vec<Finding> {
         .find(|row| row.key == "keys.master_key")
         .and_then(|row| file_of(&row.origin));
     let tls = config.and_then(|config| config.server.tls_key_file.clone());
-    let files = [("master key file", master), ("TLS key file", tls)];
+    let state = config.and_then(|config| config.state.dir.clone());
+    let files = [
+        ("master key file", master),
+        ("TLS key file", tls),
+        ("state folder", state),
+    ];
     files
         .into_iter()
         .filter_map(|(check, file)| permissions(check, &file?))
@@ -137,9 +142,11 @@ fn permissions(check: &'static str, file: &Path) -> Option<Finding> {
     let mode = mode_of(file)?;
     let found = format!("{} has mode {:04o}", file.display(), mode & 0o7777);
     Some(if mode & OPEN_TO_ALL != 0 {
-        fail(check, found, "chmod 600: everybody on this machine can reach it")
+        let advice = "chmod 600 (a folder: 700): everybody on this machine can reach it";
+        fail(check, found, advice)
     } else if mode & READABLE_BY_GROUP != 0 {
-        warn(check, found, "chmod 600, unless that group is meant to reach it")
+        let advice = "chmod 600 (a folder: 700), unless that group is meant to reach it";
+        warn(check, found, advice)
     } else {
         ok(check, found)
     })
@@ -279,18 +286,18 @@ async fn backlog(issuer: &Issuer) -> Option<Finding> {
 async fn past(config: &Config, issuer: &Issuer) -> Finding {
     let check = "state";
     match Outside::of(config).examine(issuer.store()).await {
-        Past::Whole(found) => ok(check, found),
-        Past::Unknown(found) => warn(
+        Examined::Whole(found) => ok(check, found),
+        Examined::Unknown(found) => warn(
             check,
             found,
             "a restored backup would not be noticed: set state.dir and serve",
         ),
-        Past::Lost(found) => fail(
+        Examined::Lost(found) => fail(
             check,
             found,
             "put the current database back, or `vouchsafe serve --accept-rollback`",
         ),
-        Past::Failed(found) => fail(check, found, "see that the server's user can read it"),
+        Examined::Failed(found) => fail(check, found, "see that the server's user can read it"),
     }
 }
 

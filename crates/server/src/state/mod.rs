@@ -184,7 +184,7 @@ impl Outside {
 
 /// What comparing a database with the file says to people.
 #[derive(Debug)]
-pub(crate) enum Past {
+pub(crate) enum Examined {
     /// It has everything that is known.
     Whole(String),
     /// Nothing is known.
@@ -197,28 +197,28 @@ pub(crate) enum Past {
 
 impl Outside {
     /// Compares a database with the file, for people.
-    pub(crate) async fn examine(&self, store: &Store) -> Past {
+    pub(crate) async fn examine(&self, store: &Store) -> Examined {
         let Some(file) = &self.file else {
-            return Past::Unknown("state.dir is not set".to_owned());
+            return Examined::Unknown("state.dir is not set".to_owned());
         };
         let path = file.path();
         let path = path.display();
         let known = match file.read() {
             Ok(known) => known,
-            Err(error) => return Past::Failed(error.to_string()),
+            Err(error) => return Examined::Failed(error.to_string()),
         };
         let beat = known.as_ref().and_then(|known| known.beat.as_ref());
         let found = store.look(beat).await;
         match (found, known) {
             (Ok(found), _) if found.disowned => {
-                Past::Lost("a server noticed that the database lost something".to_owned())
+                Examined::Lost("a server noticed that the database lost something".to_owned())
             }
             (Ok(found), Some(known)) if known.judge(&found) == Standing::Behind => {
-                Past::Lost(format!("the database lost what {path} knows of it"))
+                Examined::Lost(format!("the database lost what {path} knows of it"))
             }
-            (Ok(_), None) => Past::Unknown(format!("there is no {path}")),
-            (Ok(_), Some(_)) => Past::Whole(format!("the database has everything that {path} knows")),
-            (Err(error), _) => Past::Failed(error.to_string()),
+            (Ok(_), None) => Examined::Unknown(format!("there is no {path}")),
+            (Ok(_), Some(_)) => Examined::Whole(format!("the database has everything that {path} knows")),
+            (Err(error), _) => Examined::Failed(error.to_string()),
         }
     }
 }

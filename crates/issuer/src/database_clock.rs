@@ -46,7 +46,7 @@ impl DatabaseClock {
 
     /// Takes in that the database said `millis` to a question asked at `asked` on the monotonic clock and answered just
     /// now. An answer that came too late changes nothing.
-    fn correct(&self, millis: i64, asked: Duration) {
+    fn correct(&self, millis: i64, asked: Duration) -> bool {
         let answered = self.local.monotonic();
         let took = answered.saturating_sub(asked);
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,22 +55,24 @@ impl DatabaseClock {
         } else {
             LONGEST_MEASUREMENT
         };
-        if took <= longest {
+        let counts = took <= longest;
+        if counts {
             let at = asked + took / 2;
             *measured = Some(Measured { millis, at });
         }
+        counts
     }
 
-    /// Asks the database for its time, if it has a clock of its own.
+    /// Asks the database for its time, if it has a clock of its own; says whether nothing is left to be measured.
     ///
     /// # Errors
     /// The store's; the clock goes on from the last measurement.
-    pub async fn measure(&self, store: &Store) -> Result<(), StoreError> {
+    pub async fn measure(&self, store: &Store) -> Result<bool, StoreError> {
         let asked = self.local.monotonic();
-        if let Some(millis) = store.time_millis().await? {
-            self.correct(millis, asked);
-        }
-        Ok(())
+        Ok(match store.time_millis().await? {
+            Some(millis) => self.correct(millis, asked),
+            None => true,
+        })
     }
 
     /// How far the machine's own clock is from the time told here. A machine that was suspended finds itself far off until
@@ -121,6 +123,22 @@ impl Issuer {
             tracing::error!(event = "clock_skew", seconds = clock.skew().as_secs());
         }
         Ok(())
+    }
+
+    /// Measures the database's clock, and knows then that it did.
+    ///
+    /// # Errors
+    /// The store's; [`Error::ClockSkew`] when no answer came soon enough to count.
+    pub(crate) async fn measure_clock_surely(&self) -> Result<(), Error> {
+        let Some(clock) = &self.machine.database_clock else {
+            return Ok(());
+        };
+        for _ in 0..3 {
+            if clock.measure(&self.store).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::ClockSkew)
     }
 
     /// True while this machine's clock and the database's agree within five seconds.

@@ -329,6 +329,13 @@ impl Issuer {
             let nonce = random_token(self.entropy(), NONCE_BYTES);
             self.store.beat(&known.mark, own, &nonce, self.now()).await?
         };
+        let found = if found.beat_missing && !self.past.is_lost() {
+            // After a suspend the time told here may be old, and the beat with it older than its row is kept.
+            self.measure_clock_surely().await?;
+            self.store.look(own).await?
+        } else {
+            found
+        };
         match known.judge(&found) {
             Standing::NewEpoch => {
                 self.begin_epoch(found.mark).await?;

@@ -24,6 +24,7 @@ mod password;
 mod refresh_token;
 mod revoke;
 mod token;
+mod upheld_keys;
 mod view;
 
 pub use admin::client::{ClientDraft, CreatedClient};

@@ -16,36 +16,38 @@ use crate::config::SKEW;
 use crate::{Actor, Authenticated, Error, Issuer, LONGEST_ACCESS_TTL};
 
 impl Issuer {
-    /// Ends a token of the caller. What is unknown, garbled or over already needs no ending and is no error.
+    /// Ends a token of the caller; says whether that was written. What is unknown, garbled or over already needs no ending
+    /// and is no error.
     ///
     /// # Errors
     /// `invalid_grant` for a token that was issued to another client (RFC 7009 2.1); the store's, never swallowed.
-    pub async fn revoke(&self, caller: &Authenticated, token: &SecretString) -> Result<(), Error> {
+    pub async fn revoke(&self, caller: &Authenticated, token: &SecretString) -> Result<bool, Error> {
         let Ok(jws) = UnverifiedJws::parse(token.expose()) else {
-            return Ok(());
+            return Ok(false);
         };
         if jws.has_typ(TYP_ACCESS_TOKEN) {
             self.revoke_access(caller, token.expose()).await
         } else if jws.has_typ(TYP_REFRESH_TOKEN) {
             self.revoke_refresh(caller, token.expose()).await
         } else {
-            Ok(())
+            Ok(false)
         }
     }
 
-    async fn revoke_access(&self, caller: &Authenticated, token: &str) -> Result<(), Error> {
+    async fn revoke_access(&self, caller: &Authenticated, token: &str) -> Result<bool, Error> {
         let now = self.now();
         let Some(verified) = self.verify_to_revoke(token, now) else {
-            return Ok(());
+            return Ok(false);
         };
         let claims = verified.claims();
         owned(caller, &claims.client_id)?;
         self.must_be_current().await?;
         if self.view.index().is_revoked(claims, verified.kid()) {
-            return Ok(());
+            return Ok(false);
         }
         self.end_access_token(claims, &Actor::Client(caller.id.clone()))
-            .await
+            .await?;
+        Ok(true)
     }
 
     /// Ends one access token by its `jti`.
@@ -65,15 +67,14 @@ impl Issuer {
         self.follow().await
     }
 
-    async fn revoke_refresh(&self, caller: &Authenticated, token: &str) -> Result<(), Error> {
+    async fn revoke_refresh(&self, caller: &Authenticated, token: &str) -> Result<bool, Error> {
         let Some(claims) = self.read_refresh_token(token) else {
-            return Ok(());
+            return Ok(false);
         };
         owned(caller, &claims.client_id)?;
         let actor = Actor::Client(caller.id.clone());
         self.end_family(&claims.sid, RevokeReason::Revoked, &actor, Some(&caller.id))
             .await
-            .map(drop)
     }
 
     /// Ends a family and its access tokens; says whether it was alive.

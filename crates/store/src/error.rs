@@ -78,6 +78,11 @@ impl StoreError {
         }
     }
 
+    /// True when a lock was waited for as long as the database lets anyone wait.
+    pub(crate) fn is_held(&self) -> bool {
+        self.code().is_some_and(|code| code == "55P03")
+    }
+
     /// True when the connection broke, as each of a pool does once after the database restarted.
     pub(crate) fn is_broken(&self) -> bool {
         match self.driver() {

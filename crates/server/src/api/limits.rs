@@ -94,11 +94,14 @@ impl FailureLimits {
         limiter.record_failure(&key, now);
     }
 
-    /// Counts one more revocation of a client.
+    /// Asked before a token of a client is ended.
     pub(super) fn may_revoke(&self, client_id: &str, now: Timestamp) -> Result<(), ApiError> {
-        self.revocations.check(client_id, now).map_err(too_many)?;
+        self.revocations.check(client_id, now).map_err(too_many)
+    }
+
+    /// Counts one that was written; what was no token took no turn.
+    pub(super) fn revoked(&self, client_id: &str, now: Timestamp) {
         self.revocations.record_failure(client_id, now);
-        Ok(())
     }
 
     fn password_limit(
@@ -121,4 +124,21 @@ impl FailureLimits {
 fn too_many(RetryAfter(wait): RetryAfter) -> ApiError {
     let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts);
     ApiError::new(StatusCode::TOO_MANY_REQUESTS, refusal).retry_after(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revocations_that_were_written_are_counted_by_client() {
+        let (limits, now) = (FailureLimits::new(), Timestamp::from_unix(1_000_000));
+        for _ in 0..REVOCATIONS {
+            assert!(limits.may_revoke("web", now).is_ok());
+            limits.revoked("web", now);
+        }
+        assert!(limits.may_revoke("web", now).is_err());
+        assert!(limits.may_revoke("other", now).is_ok());
+        assert!(limits.may_revoke("web", now.plus(WINDOW * 2)).is_ok());
+    }
 }

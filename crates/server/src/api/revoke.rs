@@ -41,11 +41,12 @@ impl RevokeApi {
         let mut form = form.0;
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let inquiry = TokenInquiry::parse(&mut form)?;
-        let (client_id, now) = (caller.client.id.as_str(), state.issuer.now());
-        state.limits.may_revoke(client_id, now)?;
+        let (client_id, now) = (caller.client.id.to_string(), state.issuer.now());
+        state.limits.may_revoke(&client_id, now)?;
         let revoked = state.issuer.revoke(&caller.client, &inquiry.token).await;
-        revoked
-            .map(|()| RevokeAnswer::Done)
-            .map_err(|error| caller.refused(error))
+        if revoked.map_err(|error| caller.refused(error))? {
+            state.limits.revoked(&client_id, now);
+        }
+        Ok(RevokeAnswer::Done)
     }
 }

@@ -17,8 +17,8 @@ use crate::StoreError;
 use crate::sql::{execute, one};
 
 use dialect::Dialect;
-pub(crate) use patience::{BROKEN, patient, retrying};
-use patience::{TRIES, pause, unavailable};
+pub(crate) use patience::{BROKEN, TRIES, patient, retrying};
+use patience::{pause, unavailable};
 pub use schema_lock::SchemaLock;
 pub use wake::Wake;
 

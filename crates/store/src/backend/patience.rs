@@ -16,7 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
 pub(crate) const BROKEN: u32 = 10;
 
 /// How often a transaction that another one stood in the way of is tried.
-pub(super) const TRIES: u32 = 4;
+pub(crate) const TRIES: u32 = 4;
 
 /// Waits for an answer, but not for ever: what a silent network hides is unknown, and said to be so.
 pub(crate) async fn patient<T>(answer: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {

@@ -114,6 +114,16 @@ fn pool(connections: u32) -> PgPoolOptions {
         .min_connections(0)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // A standby lags: what it lacks would look like a loss.
+                let standby = sqlx::query_scalar::<_, bool>("SELECT pg_is_in_recovery()");
+                match standby.fetch_one(connection).await? {
+                    false => Ok(()),
+                    true => Err(sqlx::Error::Protocol("the server is a standby".to_owned())),
+                }
+            })
+        })
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for < TRUSTED_FOR {

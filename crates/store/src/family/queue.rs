@@ -10,13 +10,15 @@ use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{Clock, Timestamp};
 
 use super::rotate::{self, Done, Moment, RotateJob, RotateOutcome};
-use crate::backend::retrying;
+use crate::backend::TRIES;
 use crate::{Database, Store, StoreError};
 
 const WAITING: usize = 4096;
 const BATCH: usize = 64;
 /// How many jobs are executed alone at once; fewer than there are connections for rotations.
 const ALONE: usize = 3;
+/// How many more may wait for that; whoever comes then is told to come again.
+const SEATS: usize = 256;
 /// Retries that a slow batch held up come within this time of its end.
 const STALL_COUNTS: Duration = Duration::from_secs(60);
 
@@ -39,6 +41,7 @@ impl RotationQueue {
             receiver: Mutex::new(receiver),
             stall: std::sync::Mutex::new(Stall::default()),
             alone: Semaphore::new(ALONE),
+            seats: Arc::new(Semaphore::new(SEATS)),
         });
         tokio::spawn(async move {
             while tokio::spawn(Arc::clone(&writer).write_all()).await.is_err() {
@@ -77,6 +80,7 @@ struct Writer {
     receiver: Mutex<mpsc::Receiver<Waiting>>,
     stall: std::sync::Mutex<Stall>,
     alone: Semaphore,
+    seats: Arc<Semaphore>,
 }
 
 /// The longest stall of late: when it ended, on the monotonic clock, and how long it kept the callers waiting.
@@ -104,6 +108,8 @@ impl Stall {
         let step = self.looked.map_or(Duration::ZERO, |(before, showed)| {
             now.since(showed).saturating_sub(at.saturating_sub(before))
         });
+        // More is no change of servers but a machine that slept.
+        let step = step.min(STALL_COUNTS);
         let looked = Some((at, now));
         // Seconds are whole.
         let stall = if step > Duration::from_secs(1) {
@@ -180,24 +186,34 @@ impl Writer {
     /// Beside the other batches: whoever holds the row may take a while. A few at a time, so that the batches keep a
     /// connection.
     fn write_later(self: &Arc<Self>, waiting: Waiting) {
+        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
+            let _ = waiting.answer.send(Err(StoreError::Busy));
+            return;
+        };
         let writer = Arc::clone(self);
         tokio::spawn(async move {
+            let _seat = seat;
             // The semaphore is never closed.
             let _place = writer.alone.acquire().await;
+            if waiting.answer.is_closed() {
+                return;
+            }
             let outcome = writer.write_alone(&waiting).await;
             let _ = waiting.answer.send(outcome);
         });
     }
 
     async fn write_alone(&self, waiting: &Waiting) -> Result<RotateOutcome, StoreError> {
-        retrying(|| async {
-            let done = self.commit_timed(std::slice::from_ref(waiting), true).await?;
-            match done.into_iter().next() {
-                Some(Some(outcome)) => outcome,
-                _ => Err(StoreError::Busy),
+        let mut tries = 0;
+        let done = loop {
+            tries += 1;
+            match self.commit_timed(std::slice::from_ref(waiting), true).await {
+                // Whoever holds the row for two seconds holds it for longer; others are waiting for this place.
+                Err(error) if error.is_busy() && !error.is_held() && tries < TRIES => {}
+                done => break done?,
             }
-        })
-        .await
+        };
+        done.into_iter().next().flatten().unwrap_or(Err(StoreError::Busy))
     }
 
     fn stall(&self) -> MutexGuard<'_, Stall> {

@@ -208,8 +208,11 @@ async fn conclude(
 /// Notes the MAC key that the token is made with again: its revocation ends the family.
 async fn under_mac_key(write: &Write, mut family: Family, kid: &Kid) -> Result<Family, StoreError> {
     if family.mac_kid != *kid {
-        let sql = "UPDATE refresh_family SET mac_kid = $2 WHERE id = $1";
-        execute(&**write, sql, [family.id.as_str().into(), kid.as_str().into()]).await?;
+        let sql = "UPDATE refresh_family SET mac_kid = $2 WHERE id = $1 \
+                   AND NOT EXISTS (SELECT 1 FROM issuer_key WHERE kid = $2 AND compromised_at IS NOT NULL)";
+        if execute(&**write, sql, [family.id.as_str().into(), kid.as_str().into()]).await? == 0 {
+            return Err(StoreError::Stale { what: "MAC key" });
+        }
         family.mac_kid = kid.clone();
     }
     Ok(family)

@@ -38,6 +38,7 @@ async fn end_alive(
 ) -> Result<(), StoreError> {
     let (filter, value) = match which {
         Some((column, value)) => (format!("{column} = $1"), value),
+        // Always true; the other parameters keep their numbers.
         None => ("$1 = ''".to_owned(), ""),
     };
     let take = format!(

@@ -79,7 +79,9 @@ struct Writer {
     clock: Arc<dyn Clock>,
     receiver: Mutex<mpsc::Receiver<Waiting>>,
     stall: std::sync::Mutex<Stall>,
+    /// A place for each job that is executed alone.
     alone: Semaphore,
+    /// A seat for each that has such a place or waits for one.
     seats: Arc<Semaphore>,
 }
 

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::{
     ColumnDef, ColumnType, ConnectionTrait, DbErr, Index, IndexCreateStatement, IntoIden, SchemaManager,
-    Table, TableCreateStatement,
+    Table, TableAlterStatement, TableCreateStatement,
 };
 use sea_orm_migration::sea_orm::{DbBackend, Statement};
 
@@ -83,6 +83,18 @@ pub(crate) fn table<const N: usize>(name: &'static str, columns: [ColumnDef; N])
     }
 }
 
+/// The statements that add columns to a table that is there: one each, since not every database takes several.
+pub(crate) fn with_columns(
+    table: &'static str,
+    columns: Vec<ColumnDef>,
+    text: Text,
+) -> impl Iterator<Item = TableAlterStatement> {
+    columns.into_iter().map(move |mut column| {
+        text.declare(&mut column);
+        Table::alter().table(table).add_column(column).to_owned()
+    })
+}
+
 /// An index over these columns of a table.
 pub(crate) fn index(
     name: &'static str,
@@ -115,6 +127,13 @@ pub(crate) fn text_null(name: &'static str) -> ColumnDef {
 pub(crate) fn big(name: &'static str) -> ColumnDef {
     let mut column = ColumnDef::new(name.into_iden());
     column.big_integer().not_null();
+    column
+}
+
+/// A 64-bit integer that rows from before it take from here.
+pub(crate) fn big_or(name: &'static str, default: i64) -> ColumnDef {
+    let mut column = big(name);
+    column.default(default);
     column
 }
 

@@ -11,6 +11,7 @@ use sea_orm_migration::sea_orm::{DatabaseConnection, Statement};
 mod columns;
 mod m0001_first_light;
 mod m0002_replicas;
+mod m0003_sign_in;
 mod standing;
 
 pub use standing::{Change, Schema, Standing, State};
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first_light::Migration),
             Box::new(m0002_replicas::Migration),
+            Box::new(m0003_sign_in::Migration),
         ]
     }
 }

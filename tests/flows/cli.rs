@@ -469,7 +469,7 @@ impl Server {
 }
 
 fn http() -> reqwest::Client {
-    let client = reqwest::Client::builder().timeout(REQUEST_LIMIT);
+    let client = vouchsafe_tests::http_client().timeout(REQUEST_LIMIT);
     client.build().unwrap()
 }
 
@@ -869,6 +869,10 @@ async fn clients_are_made_as_the_reference_says_and_a_secret_is_shown_once() {
         "redirect_uris": ["https://app.example/cb"],
         "post_logout_redirect_uris": [],
         "refresh_rotation": "always",
+        "subject_type": "public",
+        "pkce_optional": false,
+        "skip_consent": false,
+        "origin": "operator",
         "disabled": false,
     });
     assert_eq!(without(web.clone(), &made_here), expected);
@@ -890,6 +894,10 @@ async fn clients_are_made_as_the_reference_says_and_a_secret_is_shown_once() {
         "redirect_uris": ["http://127.0.0.1/callback"],
         "post_logout_redirect_uris": [],
         "refresh_rotation": "always",
+        "subject_type": "public",
+        "pkce_optional": false,
+        "skip_consent": false,
+        "origin": "operator",
         "disabled": false,
     });
     assert_eq!(without(native, &["client_id_issued_at"]), expected);

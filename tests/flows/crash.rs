@@ -53,7 +53,7 @@ memory_kib = 64
 iterations = 1
 "#;
 
-const PASSWORD: &str = "password of alice";
+pub(crate) const PASSWORD: &str = "password of alice";
 const SIGN_IN: [(&str, &str); 3] = [
     ("grant_type", "password"),
     ("username", "alice"),
@@ -65,19 +65,19 @@ fn refreshing(token: &str) -> [(&str, &str); 2] {
 }
 
 fn http() -> reqwest::Client {
-    let client = reqwest::Client::builder().timeout(REQUEST_LIMIT);
+    let client = vouchsafe_tests::http_client().timeout(REQUEST_LIMIT);
     client.build().unwrap()
 }
 
 /// A configured instance, whether or not a process of it runs.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     http: reqwest::Client,
 }
 
 impl Place {
     /// Over a new database that has a schema and nothing else.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(DatabaseKind::of_this_run()).await
     }
 
@@ -112,7 +112,7 @@ impl Place {
     }
 
     /// Makes the client `app` and the person `alice`, and gives the issuer that made them.
-    async fn furnish(&self) -> Issuer {
+    pub(crate) async fn furnish(&self) -> Issuer {
         let inside = self.inside().await;
         create_client(&inside, "app").await;
         let alice = UserDraft {
@@ -188,7 +188,7 @@ impl Place {
         panic!("no port is free")
     }
 
-    async fn serve(&self, failpoint: Option<&str>) -> Server<'_> {
+    pub(crate) async fn serve(&self, failpoint: Option<&str>) -> Server<'_> {
         self.serve_by(CAN_DIE, failpoint).await
     }
 
@@ -200,10 +200,10 @@ impl Place {
 }
 
 /// A process of `vouchsafe serve`, gone with the test that started it.
-struct Server<'p> {
+pub(crate) struct Server<'p> {
     place: &'p Place,
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     management: SocketAddr,
 }
 
@@ -231,7 +231,7 @@ impl Server<'_> {
     }
 
     /// Waits for its death at a step.
-    async fn dies(&mut self) {
+    pub(crate) async fn dies(&mut self) {
         let child = &mut self.child;
         let status = soon("the end of a server", async || child.try_wait().unwrap()).await;
         assert_eq!(status.signal(), Some(SIGABRT), "{status}: {}", self.place.log());
@@ -242,7 +242,7 @@ impl Server<'_> {
     }
 
     /// Sends a form of the client `app` and gives every byte that comes back before the connection is gone.
-    async fn bytes_for(&self, path: &str, form: &[(&str, &str)]) -> Vec<u8> {
+    pub(crate) async fn bytes_for(&self, path: &str, form: &[(&str, &str)]) -> Vec<u8> {
         let mut url = reqwest::Url::parse("http://form/").unwrap();
         url.query_pairs_mut().extend_pairs(form);
         let body = url.query().unwrap_or_default();
@@ -268,7 +268,7 @@ impl Server<'_> {
         bytes
     }
 
-    async fn ask(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let url = format!("http://{}{path}", self.address);
         let request = self
             .place
@@ -352,7 +352,7 @@ async fn family(inside: &Issuer, answer: &Answer) -> Family {
 }
 
 /// Every family there is, ended and expired ones too.
-async fn families(inside: &Issuer) -> Vec<FamilyId> {
+pub(crate) async fn families(inside: &Issuer) -> Vec<FamilyId> {
     let filter = FamilyFilter {
         ended_too: true,
         ..FamilyFilter::default()
@@ -431,6 +431,8 @@ async fn begin_expired(inside: &Issuer, like: &Family) {
         idle_expires_at: long_ago,
         absolute_expires_at: long_ago,
         ended: None,
+        session_id: None,
+        claims: None,
         ..like.clone()
     };
     let audit = AuditEntry {

@@ -8,7 +8,7 @@ use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use vouchsafe_jose::PublicJwk;
 use vouchsafe_protocol::ClientAuthMethod;
-use vouchsafe_tests::{Answer, CLIENT_SECRET, Setup, TestApp, TestClient};
+use vouchsafe_tests::{Answer, Browser, CALLBACK, CLIENT_SECRET, Setup, TestApp, TestClient};
 use vouchsafe_verifier::KeySet;
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -28,7 +28,7 @@ async fn get_unless(app: &TestApp, url: &str, known: Option<&str>) -> Answer {
     } else {
         url.to_owned()
     };
-    let client = reqwest::Client::builder().redirect(Policy::none());
+    let client = vouchsafe_tests::http_client().redirect(Policy::none());
     let mut request = client.build().unwrap().get(url);
     if let Some(known) = known {
         request = request.header("if-none-match", known);
@@ -175,6 +175,17 @@ async fn m04_every_listed_endpoint_answers() {
     let document = get(&app, OPENID).await.json;
     let mut endpoints = 0;
     for (name, value) in document.as_object().unwrap() {
+        // These are for browsers; what they answer is shown where their flows are.
+        if ["authorization_endpoint", "end_session_endpoint"].contains(&name.as_str()) {
+            let answer = get(&app, value.as_str().unwrap()).await;
+            assert!(answer.status != 404 && answer.status < 500, "{name}");
+            continue;
+        }
+        if name == "userinfo_endpoint" {
+            let answer = get(&app, value.as_str().unwrap()).await;
+            assert_eq!(answer.status, 401, "{name}");
+            continue;
+        }
         if name.ends_with("_uri") {
             let answer = get(&app, value.as_str().unwrap()).await;
             assert_eq!(answer.status, 200, "{name}");
@@ -199,17 +210,35 @@ async fn m04_every_listed_endpoint_answers() {
     }
 }
 
+/// A device that somebody lets in.
+async fn let_in(browser: &Browser<'_>, client: &TestClient<'_>) -> Answer {
+    let begun = client.post("/device_authorization", &[]).await;
+    let confirm = format!("/device/confirm?user_code={}", begun.str("user_code"));
+    let page = browser.get(&confirm).await;
+    let done = browser.submit(&page, &[("decision", "allow")]).await;
+    assert_eq!(done.location(), "/device/done?outcome=allowed");
+    let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+    client
+        .token(&[grant, ("device_code", begun.str("device_code"))])
+        .await
+}
+
 #[tokio::test]
 async fn m04_every_listed_grant_is_accepted_and_no_other() {
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
     let web = app.client("web", "openid items:read").await;
+    let site = app.code_client("site", "openid", CALLBACK).await;
+    let browser = Browser::new(&app);
+    browser.sign_in("alice").await;
     let document = get(&app, OPENID).await.json;
     let listed = words(&document["grant_types_supported"]);
     assert!(!listed.is_empty());
     for grant in &listed {
         let answer = match *grant {
             "client_credentials" => web.credentials().await,
+            "authorization_code" => browser.code_grant(&site, &[]).await,
+            "urn:ietf:params:oauth:grant-type:device_code" => let_in(&browser, &site).await,
             "password" => web.sign_in("alice").await,
             "refresh_token" => {
                 let first = web.sign_in("alice").await;
@@ -220,9 +249,7 @@ async fn m04_every_listed_grant_is_accepted_and_no_other() {
         assert_eq!(answer.outcome(), "200", "{grant}");
     }
     for grant in [
-        "authorization_code",
         "implicit",
-        "urn:ietf:params:oauth:grant-type:device_code",
         "urn:ietf:params:oauth:grant-type:jwt-bearer",
         "urn:ietf:params:oauth:grant-type:token-exchange",
     ] {

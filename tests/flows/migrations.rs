@@ -282,6 +282,7 @@ impl<'a> Lived<'a> {
         app.role("reader", "items:read", &[]).await;
         app.user("alice", &["reader"]).await;
         let client = app.client("web", "openid").await;
+        app.inside().beat().await.unwrap();
         let (kept, revoked) = (client.sign_in("alice").await, client.sign_in("alice").await);
         assert_eq!(client.revoke(revoked.str("refresh_token")).await.status, 200);
         // Only a failed sign-in is remembered as such.

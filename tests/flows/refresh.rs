@@ -94,6 +94,8 @@ impl Forge {
             idle_expires_at: now.plus(DAY * 14),
             absolute_expires_at: now.plus(DAY * 90),
             ended: None,
+            session_id: None,
+            claims: None,
             ..like.clone()
         };
         let audit = AuditEntry {

@@ -141,6 +141,8 @@ pub(crate) async fn begin(app: &TestApp, like: &Family, idle: u64, absolute: u64
         idle_expires_at: now.plus(Duration::from_secs(idle.min(absolute))),
         absolute_expires_at: now.plus(Duration::from_secs(absolute)),
         ended: None,
+        session_id: None,
+        claims: None,
         ..like.clone()
     };
     let new = NewFamily {

@@ -56,7 +56,7 @@ async fn stored_hash(app: &TestApp, name: &str) -> String {
 }
 
 /// A runtime that hashes one password at a time, so that a test can hold all of them back.
-fn one_hash_at_a_time() -> Runtime {
+pub(crate) fn one_hash_at_a_time() -> Runtime {
     Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(1)
@@ -66,20 +66,20 @@ fn one_hash_at_a_time() -> Runtime {
 
 /// Holds back every hash of the present runtime until it is dropped.
 #[must_use]
-fn hold_hashes() -> mpsc::Sender<()> {
+pub(crate) fn hold_hashes() -> mpsc::Sender<()> {
     let (hold, held) = mpsc::channel();
     drop(tokio::task::spawn_blocking(move || held.recv()));
     hold
 }
 
 /// How many passwords may be hashed or wait for it.
-fn places(app: &TestApp) -> usize {
+pub(crate) fn places(app: &TestApp) -> usize {
     let cost = app.inside().config().password_cost;
     cost.permits + cost.queue
 }
 
 /// Names for `count` sign-ins at once of which none waits for another of its name.
-async fn crowd(app: &TestApp, count: usize) -> Vec<String> {
+pub(crate) async fn crowd(app: &TestApp, count: usize) -> Vec<String> {
     let mut names = Vec::new();
     for number in 0..count.div_ceil(OF_ONE_NAME) {
         let name = format!("person{number}");
@@ -91,7 +91,7 @@ async fn crowd(app: &TestApp, count: usize) -> Vec<String> {
 }
 
 /// Signs all of them in at once; answers come with the place of the name.
-fn all_at_once<'a>(
+pub(crate) fn all_at_once<'a>(
     client: TestClient<'a>,
     names: &'a [String],
 ) -> FuturesUnordered<impl Future<Output = (usize, Answer)> + 'a> {
@@ -526,6 +526,8 @@ fn unborn(app: &TestApp, client: &str, subject: &str, hash: String) -> NewFamily
             idle_expires_at: end,
             absolute_expires_at: end,
             ended: None,
+            session_id: None,
+            claims: None,
         },
         password_hash: Some(SecretString::new(hash)),
     }

@@ -137,6 +137,7 @@ async fn cl7_the_token_of_a_person_has_exactly_these_claims() {
             "token_type": "Bearer",
             "expires_in": 300,
             "scope": "items:read openid",
+            "id_token": answer.str("id_token"),
             "refresh_token": refresh_token,
             "refresh_token_expires_in": 14 * 24 * 3600,
         })
@@ -263,6 +264,7 @@ async fn t62_cl22_a_grant_that_is_unknown_or_not_the_clients_is_refused() {
     assert_eq!(signed_in.json.get("refresh_token"), None);
     let unknown = "400 unsupported_grant_type unknown_grant";
     let missing = "400 invalid_request missing_parameter";
+    let not_theirs = "400 unauthorized_client grant_not_allowed";
     type Case<'a> = (&'a TestClient<'a>, &'a [(&'a str, &'a str)], &'a str);
     let cases: [Case<'_>; 6] = [
         (&machine, &[], missing),
@@ -271,12 +273,12 @@ async fn t62_cl22_a_grant_that_is_unknown_or_not_the_clients_is_refused() {
         (
             &machine,
             &[("grant_type", "authorization_code"), ("code", "x")],
-            unknown,
+            not_theirs,
         ),
         (
             &machine,
             &[("grant_type", DEVICE_CODE), ("device_code", "x")],
-            unknown,
+            not_theirs,
         ),
         (
             &machine,

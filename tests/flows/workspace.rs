@@ -90,15 +90,20 @@ const BOUND: &[(&[&str], &[&str])] = &[
             "hyper",
             "hyper-util",
             "http-body-util",
-            "rustls",
             "tokio-rustls",
             "clap",
+            "askama",
+            "webpki-roots",
         ],
         &["vouchsafe"],
     ),
+    (&["rustls"], &["vouchsafe", "vouchsafe-tests"]),
     // The verifier serves other people's applications too.
     (&["poem", "poem-openapi"], &["vouchsafe", "vouchsafe-verifier"]),
-    (&["reqwest"], &["vouchsafe-tests", "vouchsafe-verifier"]),
+    (
+        &["reqwest"],
+        &["vouchsafe", "vouchsafe-tests", "vouchsafe-verifier"],
+    ),
     (
         &["tokio"],
         &[

@@ -71,7 +71,7 @@ impl Wire {
         let lanes = (callers / CALLERS_OF_ADDRESS).saturating_add(1).min(200);
         let mut clients = Vec::with_capacity(lanes);
         for lane in 0..lanes {
-            let client = reqwest::Client::builder()
+            let client = vouchsafe_tests::http_client()
                 .no_proxy()
                 .timeout(PATIENCE)
                 .local_address(own_address(lane));

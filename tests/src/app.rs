@@ -17,7 +17,7 @@ use vouchsafe_protocol::{
     ClientAuthMethod, ClientId, Clock, GrantType, ResourceUri, RoleName, ScopeSet, SecretString, Timestamp,
 };
 
-use crate::{DatabaseKind, TestClient, TestClock};
+use crate::{DatabaseKind, TestClient, TestClock, http_client};
 
 /// The master key of every test; it guards nothing.
 const MASTER_KEY: &str = "qalIGrHqXEIEGiHZS0pqUK2HW2ygKvAxGnYrBoWXu2s=";
@@ -153,7 +153,7 @@ impl TestApp {
             base,
             management: management_url,
             clock,
-            http: reqwest::Client::new(),
+            http: http_client().build().unwrap(),
             app,
             shutdown,
             own_dir,
@@ -268,6 +268,24 @@ impl TestApp {
             draft.application_type = Some(ApplicationType::Native);
         })
         .await
+    }
+
+    /// Makes a confidential client of the code flow that may refresh.
+    pub async fn code_client(&self, id: &str, scope: &str, redirect_uri: &str) -> TestClient<'_> {
+        self.client_with(id, scope, |draft| {
+            draft.grants = Some(vec![
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::DeviceCode,
+            ]);
+            draft.redirect_uris = Some(vec![redirect_uri.to_owned()]);
+        })
+        .await
+    }
+
+    /// The public client of this id, which nobody here made.
+    pub fn stranger(&self, id: &str) -> TestClient<'_> {
+        TestClient::new(self, id, ClientAuthMethod::None)
     }
 
     /// Makes a client and lets the caller change the draft first.

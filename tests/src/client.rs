@@ -6,8 +6,8 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use vouchsafe_protocol::{ClientAuthMethod, Kid};
 
-use crate::TestApp;
 use crate::app::{CLIENT_SECRET, password_of};
+use crate::{CALLBACK, TestApp, VERIFIER};
 
 /// An answer, read whole.
 #[derive(Debug)]
@@ -155,6 +155,27 @@ impl<'a> TestClient<'a> {
             ("password", &password),
         ])
         .await
+    }
+
+    /// Redeems a code of [`crate::Browser::code`].
+    pub async fn redeem(&self, code: &str) -> Answer {
+        self.redeem_with(code, &[]).await
+    }
+
+    /// The same with other parameters; an empty one is left out.
+    pub async fn redeem_with(&self, code: &str, more: &[(&str, &str)]) -> Answer {
+        let usual = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", VERIFIER),
+        ];
+        let mut form: Vec<(&str, &str)> = usual
+            .into_iter()
+            .filter(|(name, _)| !more.iter().any(|(other, _)| other == name))
+            .collect();
+        form.extend(more.iter().filter(|(_, value)| !value.is_empty()));
+        self.token(&form).await
     }
 
     /// Refreshes.

@@ -5,6 +5,7 @@
     reason = "printing is what this tool is for"
 )]
 
+mod browser;
 mod check;
 mod command;
 mod measure;
@@ -21,8 +22,8 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   check [--no-deny]   formatting, clippy, licences and banned crates
-  test [FILTER]       every test, or those whose name contains FILTER, the flows on SQLite and on PostgreSQL; the
-                      last line is `N passed, M failed`
+  test [FILTER]       every test, or those whose name contains FILTER, the flows on SQLite and on PostgreSQL, the
+                      files of client and browser tests whose name contains it; the last line is `N passed, M failed`
   soak [FLAGS]        kills servers under load and reads the whole history afterwards; FLAGS: --release,
                       --database sqlite|postgres, --seconds N, --clients N, --replicas N, --seed N
   measure             start to ready, idle memory and token rate of the release build

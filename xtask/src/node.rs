@@ -1,11 +1,18 @@
-//! The tests of `tests/clients`: unmodified client libraries on Node against the built binary.
+//! The tests that run on Node against the built binary: unmodified client libraries in `tests/clients`, and people at the
+//! pages in `tests/browser`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use crate::command;
 use crate::tally::{NodeSummary, Tally};
+use crate::{browser, command};
+
+/// Client libraries alone.
+const CLIENTS: &str = "tests/clients";
+
+/// Pages, in a browser.
+const BROWSER: &str = "tests/browser";
 
 /// The oldest Node that will do where `package.json` asks for no newer one.
 const OLDEST: u32 = 18;
@@ -13,14 +20,30 @@ const OLDEST: u32 = 18;
 /// What a person types, and what root on Debian gets typed for them.
 const INSTALL: &str = "apt-get update && apt-get install -y nodejs npm";
 
-fn folder() -> PathBuf {
-    command::root().join("tests/clients")
+/// A folder of tests with a lock file of its own, and the files of it to run.
+pub(crate) struct Suite {
+    folder: &'static str,
+    files: Vec<String>,
 }
 
-/// The test files to run: all, or those whose name contains the filter; in order.
-pub(crate) fn test_files(filter: Option<&str>) -> Vec<String> {
-    let entries = std::fs::read_dir(folder()).into_iter().flatten().flatten();
+/// The suites of which the filter leaves something: all, or files whose name contains it; in order.
+pub(crate) fn suites(filter: Option<&str>) -> Vec<Suite> {
+    [CLIENTS, BROWSER]
+        .into_iter()
+        .map(|folder| Suite {
+            folder,
+            files: test_files(folder, filter),
+        })
+        .filter(|suite| !suite.files.is_empty())
+        .collect()
+}
+
+fn test_files(folder: &str, filter: Option<&str>) -> Vec<String> {
+    let entries = std::fs::read_dir(command::root().join(folder));
     let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| wanted(name, filter))
         .collect();
@@ -32,9 +55,41 @@ fn wanted(name: &str, filter: Option<&str>) -> bool {
     name.ends_with(".test.mjs") && filter.is_none_or(|filter| name.contains(filter))
 }
 
-/// Makes sure of Node and npm; the error says what to type.
-pub(crate) fn ensure() -> Result<(), String> {
-    let oldest = oldest_wanted(&std::fs::read_to_string(folder().join("package.json")).unwrap_or_default());
+impl Suite {
+    /// Makes sure of Node, of npm, and of the browser where pages are looked at; the error says what to type.
+    pub(crate) fn ensure(&self) -> Result<(), String> {
+        let package = std::fs::read_to_string(self.path().join("package.json"));
+        ensure_node(oldest_wanted(&package.unwrap_or_default()))?;
+        if self.folder == BROWSER {
+            browser::ensure()?;
+        }
+        Ok(())
+    }
+
+    /// Installs what the tests import when the lock file is newer than that, and runs the files.
+    pub(crate) fn run(&self, server: &Path) -> Result<Tally, String> {
+        let folder = self.path();
+        if is_stale(&folder) && !command::run(Command::new("npm").arg("ci").current_dir(&folder))? {
+            return Err(format!("npm ci failed in {}", self.folder));
+        }
+        let mut summary = NodeSummary::default();
+        let mut node = Command::new("node");
+        node.arg("--test")
+            .args(&self.files)
+            .current_dir(&folder)
+            .env("VOUCHSAFE_BIN", server);
+        let succeeded = command::stream(&mut node, |line| summary.see(line))?;
+        let mut tally = summary.tally();
+        tally.settle(succeeded);
+        Ok(tally)
+    }
+
+    fn path(&self) -> PathBuf {
+        command::root().join(self.folder)
+    }
+}
+
+fn ensure_node(oldest: u32) -> Result<(), String> {
     if is_ready(oldest) {
         return Ok(());
     }
@@ -42,7 +97,7 @@ pub(crate) fn ensure() -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the client tests need node {oldest} or newer and npm; install them, then run again:\n{INSTALL}"
+        "the tests on Node need node {oldest} or newer and npm; install them, then run again:\n{INSTALL}"
     ))
 }
 
@@ -72,24 +127,6 @@ fn oldest_wanted(package: &str) -> u32 {
     engine.and_then(major).unwrap_or(OLDEST).max(OLDEST)
 }
 
-/// Installs the client libraries when the lock file is newer than they are, and runs the files.
-pub(crate) fn run(files: &[String], server: &Path) -> Result<Tally, String> {
-    let folder = folder();
-    if is_stale(&folder) && !command::run(Command::new("npm").arg("ci").current_dir(&folder))? {
-        return Err("npm ci failed in tests/clients".to_owned());
-    }
-    let mut summary = NodeSummary::default();
-    let mut node = Command::new("node");
-    node.arg("--test")
-        .args(files)
-        .current_dir(&folder)
-        .env("VOUCHSAFE_BIN", server);
-    let succeeded = command::stream(&mut node, |line| summary.see(line))?;
-    let mut tally = summary.tally();
-    tally.settle(succeeded);
-    Ok(tally)
-}
-
 /// npm writes its own lock file into `node_modules` when it is done.
 fn is_stale(folder: &Path) -> bool {
     let changed = |name: &str| -> Option<SystemTime> { folder.join(name).metadata().ok()?.modified().ok() };
@@ -111,6 +148,15 @@ mod tests {
         assert_eq!(oldest_wanted(r#"{"engines":{"node":">=20"}}"#), 20);
         assert_eq!(oldest_wanted(r#"{"engines":{"node":">=14"}}"#), OLDEST);
         assert_eq!(oldest_wanted(""), OLDEST);
+    }
+
+    #[test]
+    fn a_filter_leaves_out_suites_that_have_nothing() {
+        let folders =
+            |filter| -> Vec<&'static str> { suites(filter).iter().map(|suite| suite.folder).collect() };
+        assert_eq!(folders(None), [CLIENTS, BROWSER]);
+        assert_eq!(folders(Some("spa")), [BROWSER]);
+        assert!(folders(Some("no such file")).is_empty());
     }
 
     #[test]

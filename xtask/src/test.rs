@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::node::Suite;
 use crate::tally::Tally;
 use crate::{command, node, postgres, soak};
 
@@ -42,22 +43,26 @@ struct Programs {
     postgres: Option<PathBuf>,
 }
 
+/// A workspace of its own: the crate that it tries brings what nothing of ours needs.
+const OPENIDCONNECT: &str = "tests/openidconnect/Cargo.toml";
+
 /// Runs the tests whose name contains `filter`, or all; says whether some ran and all passed.
 pub(crate) fn run(filter: Option<&str>) -> bool {
-    let files = node::test_files(filter);
     // Asked first, so that an installation happens before the long build; told last, so that it is seen.
-    let node = if files.is_empty() { Ok(()) } else { node::ensure() };
+    let suites: Vec<(Suite, Result<(), String>)> = node::suites(filter)
+        .into_iter()
+        .map(|suite| {
+            let ready = suite.ensure();
+            (suite, ready)
+        })
+        .collect();
     let postgres = postgres::ensure();
     let tally = match build(postgres.as_deref().ok()) {
         Ok(programs) => {
-            let rust = rust_tests(filter, &programs);
-            let clients = match node {
-                Ok(()) if files.is_empty() => Tally::default(),
-                Ok(()) => counted(node::run(&files, &programs.server)),
-                Err(message) => counted(Err(message)),
-            };
+            let rust = rust_tests(filter, &programs).plus(openidconnect(filter, &programs));
+            let node = node_tests(suites, &programs);
             let missing = postgres.map_or_else(|message| counted(Err(message)), |_| Tally::default());
-            rust.plus(clients).plus(soaks(filter, &programs)).plus(missing)
+            rust.plus(node).plus(soaks(filter, &programs)).plus(missing)
         }
         Err(message) => counted(Err(message)),
     };
@@ -66,6 +71,32 @@ pub(crate) fn run(filter: Option<&str>) -> bool {
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     tally.failed == 0 && tally.passed > 0
+}
+
+/// A suite that lacks something is one failure, and does not keep the others from running.
+fn node_tests(suites: Vec<(Suite, Result<(), String>)>, programs: &Programs) -> Tally {
+    suites
+        .into_iter()
+        .map(|(suite, ready)| counted(ready.and_then(|()| suite.run(&programs.server))))
+        .fold(Tally::default(), Tally::plus)
+}
+
+/// The crate `openidconnect` against the server, with everything else or by its name.
+fn openidconnect(filter: Option<&str>, programs: &Programs) -> Tally {
+    if filter.is_none_or(|filter| filter.contains("openidconnect")) {
+        counted(run_cargo(&mut openidconnect_cargo(programs)))
+    } else {
+        Tally::default()
+    }
+}
+
+/// Its target folder is its own: the other one would be built anew after it.
+fn openidconnect_cargo(programs: &Programs) -> Command {
+    let mut cargo = command::cargo(&["test", "--manifest-path", OPENIDCONNECT]);
+    cargo
+        .env("CARGO_TARGET_DIR", command::root().join("target/openidconnect"))
+        .env("VOUCHSAFE_BIN", &programs.server);
+    cargo
 }
 
 /// The short soaks, with everything else or by their name.
@@ -142,6 +173,21 @@ mod tests {
             failpoint_server: PathBuf::from("/t/vouchsafe-failpoint"),
             postgres: Some(PathBuf::from("/p/bin")),
         }
+    }
+
+    #[test]
+    fn the_crate_openidconnect_is_built_apart_and_knows_the_server() {
+        let cargo = openidconnect_cargo(&programs());
+        let words: Vec<_> = cargo.get_args().filter_map(OsStr::to_str).collect();
+        assert_eq!(words, ["test", "--manifest-path", OPENIDCONNECT]);
+        let told: Vec<(&str, &str)> = cargo
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)))
+            .collect();
+        assert!(told.contains(&("VOUCHSAFE_BIN", "/t/vouchsafe")));
+        let target = told.iter().find(|(name, _)| *name == "CARGO_TARGET_DIR");
+        assert!(target.is_some_and(|(_, folder)| folder.ends_with("target/openidconnect")));
+        assert!(command::root().join(OPENIDCONNECT).is_file());
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use vouchsafe_protocol::{
-    ErrorCode, GrantType, OFFLINE_ACCESS, OPENID, Reason, ResourceUri, ScopeSet, ScopeToken, is_oidc_scope,
+    ErrorCode, GrantType, OFFLINE_ACCESS, Reason, ResourceUri, ScopeSet, ScopeToken, is_oidc_scope,
 };
 use vouchsafe_store::{Client, Resource};
 
-use crate::authority::{Authority, Catalog};
+use crate::authority::Authority;
 use crate::{Error, Issuer};
 
 /// One audience: a resource, or the issuer itself.
@@ -116,18 +116,17 @@ impl Issuer {
             .collect()
     }
 
-    /// The scopes a client gets for itself: those of OpenID Connect that need a person are not among them.
+    /// The scopes a client gets for itself: those of OpenID Connect are about a person, and not among them.
     pub(crate) fn scope_for_itself(
         &self,
         client: &Client,
         target: &Target,
         asked: Option<&ScopeSet>,
     ) -> Result<ScopeSet, Error> {
-        let needs_a_person = |scope: &str| [OPENID, OFFLINE_ACCESS].contains(&scope);
         let held = self
             .held(client, target)
             .iter()
-            .filter(|scope| !needs_a_person(scope.as_str()))
+            .filter(|scope| !is_oidc_scope(scope.as_str()))
             .cloned()
             .collect();
         granted(&held, held.clone(), asked)
@@ -145,24 +144,144 @@ impl Issuer {
         granted(&allowed, held, asked)
     }
 
-    /// The audience of a family, as it stands now; none when the resource is gone or no longer the client's.
-    pub(crate) fn granted_target(
+    /// Every scope that the client holds at one of several audiences.
+    pub(crate) fn held_at_any(&self, client: &Client, targets: &[Target]) -> ScopeSet {
+        let all = targets.iter().map(|target| self.held(client, target));
+        all.fold(ScopeSet::empty(), |all, held| all.union(&held))
+    }
+
+    /// The audiences that are asked for, the first of which is the one that tokens are for where none is named, and the
+    /// most that a person may grant there.
+    pub(crate) async fn targets_and_scope(
         &self,
-        catalog: &Catalog,
+        client: &Client,
+        scope: Option<&ScopeSet>,
+        resources: &[ResourceUri],
+    ) -> Result<(Vec<Target>, ScopeSet), Error> {
+        let mut targets = Vec::new();
+        for resource in resources {
+            targets.push(self.target(client, Some(resource)).await?);
+        }
+        if targets.is_empty() {
+            targets.push(self.target(client, None).await?);
+        }
+        let held = self.held_at_any(client, &targets);
+        let allowed = with_offline_access(held.clone(), client);
+        let scope = granted(&allowed, held, scope)?;
+        Ok((targets, scope))
+    }
+
+    /// Several audiences as a family remembers them, the issuer by its own name.
+    pub(crate) fn audience_of(&self, targets: &[Target]) -> Vec<String> {
+        if let [target] = targets {
+            return target.audience();
+        }
+        let name = |target: &Target| match target.resource() {
+            Some(resource) => resource.uri.to_string(),
+            None => self.config.issuer.to_string(),
+        };
+        targets.iter().map(name).collect()
+    }
+
+    /// What of a scope belongs to an audience.
+    pub(crate) fn scope_at_target(&self, client: &Client, scope: &ScopeSet, target: &Target) -> ScopeSet {
+        scope.intersection(&with_offline_access(self.held(client, target), client))
+    }
+
+    /// Every scope with the resource that knows it, for people to read; where a person is known, as far as their roles
+    /// permit it.
+    pub(crate) fn scope_lines(
+        &self,
+        client: &Client,
+        (targets, scope): (&[Target], &ScopeSet),
+        authority: Option<&Authority>,
+    ) -> Vec<(String, Option<String>)> {
+        let mut lines = Vec::new();
+        for target in targets {
+            let here = self.scope_at_target(client, scope, target);
+            let shown = authority.map_or_else(|| here.clone(), |authority| narrow(&here, target, authority));
+            for scope in shown.iter() {
+                let resource = target.resource();
+                let knows = resource.filter(|resource| resource.scope.contains(scope.as_str()));
+                let line = (scope.to_string(), knows.map(|resource| resource.uri.to_string()));
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+        }
+        lines
+    }
+
+    /// The audiences of a grant, as they stand now.
+    pub(crate) fn targets_as_they_stand(&self, client: &Client, audience: &[String]) -> Vec<Target> {
+        if audience.is_empty() {
+            return vec![Target::Issuer];
+        }
+        audience
+            .iter()
+            .filter_map(|uri| self.target_as_it_stands(client, Some(uri)))
+            .collect()
+    }
+
+    /// The audience of a token under a grant: the one that is named, if it was granted (RFC 8707 2.2), else the first.
+    pub(crate) async fn target_of_grant(
+        &self,
         client: &Client,
         audience: &[String],
-    ) -> Option<Target> {
-        match audience {
-            [] => Some(Target::Issuer),
-            [uri] => {
-                let resource = catalog.resource(uri)?;
-                client
-                    .resources
-                    .contains(&resource.uri)
-                    .then(|| Target::Resource(Arc::clone(resource)))
+        asked: Option<&ResourceUri>,
+    ) -> Result<Target, Error> {
+        let wanted = match (asked, audience.first()) {
+            (Some(asked), None) if asked.as_str() == self.config.issuer.as_str() => None,
+            (Some(asked), _) if audience.iter().any(|uri| uri == asked.as_str()) => Some(asked.as_str()),
+            (Some(_), _) => {
+                return Err(Error::refused(
+                    ErrorCode::InvalidTarget,
+                    Reason::ResourceNotGranted,
+                ));
             }
-            _ => None,
+            (None, first) => first.map(String::as_str),
+        };
+        self.know_resources_of(client).await?;
+        match self.target_as_it_stands(client, wanted) {
+            Some(target) if self.is_served(&target).await? => Ok(target),
+            _ => Err(Error::refused(
+                ErrorCode::InvalidGrant,
+                Reason::ResourceNotAllowed,
+            )),
         }
+    }
+
+    /// What was granted and has since been taken from the client ends the grant's use.
+    pub(crate) fn still_held(
+        &self,
+        client: &Client,
+        audience: &[String],
+        scope: &ScopeSet,
+    ) -> Result<(), Error> {
+        let held = if audience.is_empty() {
+            // A resource that was made since takes nothing from the client.
+            client.scope.clone()
+        } else {
+            self.held_at_any(client, &self.targets_as_they_stand(client, audience))
+        };
+        if scope.is_subset_of(&with_offline_access(held, client)) {
+            Ok(())
+        } else {
+            Err(Error::refused(ErrorCode::InvalidGrant, Reason::ScopeNotAllowed))
+        }
+    }
+
+    /// An audience of a family, as it stands now; none when the resource is gone or no longer the client's.
+    pub(crate) fn target_as_it_stands(&self, client: &Client, uri: Option<&str>) -> Option<Target> {
+        let Some(uri) = uri.filter(|uri| *uri != self.config.issuer.as_str()) else {
+            return Some(Target::Issuer);
+        };
+        let catalog = self.catalog.load();
+        let resource = catalog.resource(uri)?;
+        client
+            .resources
+            .contains(&resource.uri)
+            .then(|| Target::Resource(Arc::clone(resource)))
     }
 }
 
@@ -187,12 +306,15 @@ pub(crate) fn with_offline_access(mut scope: ScopeSet, client: &Client) -> Scope
     scope
 }
 
-/// Takes away what the person's roles do not permit, at a resource that goes by role.
+/// Takes away what does not belong to the resource, and at one that goes by role what the person's roles do not permit.
 pub(crate) fn narrow(scope: &ScopeSet, target: &Target, authority: &Authority) -> ScopeSet {
-    if !target.resource().is_some_and(|resource| resource.by_role) {
+    let Some(resource) = target.resource() else {
         return scope.clone();
-    }
-    let permitted = |scope: &str| is_oidc_scope(scope) || authority.permissions.contains(scope);
+    };
+    let permitted = |scope: &str| {
+        let belongs = resource.scope.contains(scope);
+        is_oidc_scope(scope) || (belongs && (!resource.by_role || authority.permissions.contains(scope)))
+    };
     scope
         .iter()
         .filter(|scope| permitted(scope.as_str()))

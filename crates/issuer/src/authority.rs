@@ -37,6 +37,10 @@ impl Catalog {
         self.resources.get(uri)
     }
 
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.values()
+    }
+
     /// True when some resource knows this scope.
     pub(crate) fn belongs_to_a_resource(&self, scope: &str) -> bool {
         self.resources

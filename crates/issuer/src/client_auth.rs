@@ -66,7 +66,7 @@ impl Issuer {
     }
 
     /// Compares the secret with each live one; a public client proves itself by bringing none.
-    fn proves(&self, client: Option<&Client>, secret: Option<&SecretString>) -> bool {
+    pub(crate) fn proves(&self, client: Option<&Client>, secret: Option<&SecretString>) -> bool {
         let Some(secret) = secret else {
             return client.is_some_and(|client| client.auth_method == ClientAuthMethod::None);
         };

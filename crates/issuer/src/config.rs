@@ -26,6 +26,17 @@ pub struct PasswordCost {
     pub queue: usize,
 }
 
+/// Which clients may register themselves (RFC 7591 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationMode {
+    /// Anyone's.
+    Open,
+    /// Those with a token of an operator, one each.
+    Token,
+    /// None.
+    Closed,
+}
+
 /// The limits of one issuer.
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
@@ -43,6 +54,16 @@ pub struct IssuerConfig {
     pub retry_window: Duration,
     /// How long a client that authenticates may.
     pub retry_window_authenticated: Duration,
+    /// How long a browser session lives on from a use.
+    pub session_idle_ttl: Duration,
+    /// How long a browser session lives at most.
+    pub session_absolute_ttl: Duration,
+    /// Whether people may make accounts for themselves.
+    pub sign_up: bool,
+    /// Which clients may register themselves.
+    pub registration: RegistrationMode,
+    /// Whether clients of this machine's own network are fetched from and told of.
+    pub allow_private: bool,
     /// Signs access tokens, unless client or resource say otherwise.
     pub default_algorithm: SigningAlgorithm,
     /// How long a row of the audit is kept.

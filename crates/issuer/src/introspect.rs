@@ -107,7 +107,7 @@ impl Issuer {
         };
         Ok(Introspection::Active(Box::new(ActiveToken::Refresh {
             claims,
-            subject: family.subject.to_string(),
+            subject: self.sub_for(caller, &family.subject).await?.to_string(),
             expires: family.ends_at(),
         })))
     }

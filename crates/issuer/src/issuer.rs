@@ -11,10 +11,11 @@ use vouchsafe_store::{Store, Swept};
 
 use crate::authority::Catalog;
 use crate::client_cache::ClientCache;
+use crate::document::Documents;
 use crate::high_water::Past;
 use crate::login::SignInLimits;
 use crate::view::View;
-use crate::{DatabaseClock, Error, IssuerConfig, PasswordHasher};
+use crate::{DatabaseClock, Error, IssuerConfig, Outbound, PasswordHasher};
 
 /// Time and randomness, as arguments.
 #[derive(Clone)]
@@ -53,6 +54,8 @@ pub struct Issuer {
     pub(crate) past: Past,
     pub(crate) hasher: PasswordHasher,
     pub(crate) sign_ins: SignInLimits,
+    pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) documents: Documents,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -74,11 +77,14 @@ impl Issuer {
         store: Store,
         machine: Machine,
         master: MasterKey,
+        outbound: Arc<dyn Outbound>,
     ) -> Result<Self, Error> {
         let ring = KeyRing::open(&[], &master, &config.key_policy, machine.clock.now())?;
         let issuer = Self {
             hasher: PasswordHasher::new(config.password_cost),
             sign_ins: SignInLimits::new(),
+            outbound,
+            documents: Documents::new(),
             clients: ClientCache::new(),
             view: View::new(),
             past: Past::new(&config.key_policy),

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{
-    AccessTokenClaims, Audience, ErrorCode, Jti, Reason, ScopeSet, SigningAlgorithm, TYP_ACCESS_TOKEN,
-    Timestamp,
+    AccessTokenClaims, Audience, ErrorCode, FamilyId, GrantType, Jti, Reason, ScopeSet, SigningAlgorithm,
+    Subject, TYP_ACCESS_TOKEN, Timestamp,
 };
-use vouchsafe_store::{Client, Family};
+use vouchsafe_store::{Client, Family, Recent};
 
 use crate::audience::{Target, narrow};
 use crate::authority::Authority;
+use crate::id_token::IdTokenSpec;
 use crate::token::{RefreshGrant, TokenGrant};
 use crate::{Error, Issuer, LONGEST_ACCESS_TTL};
 
@@ -19,6 +20,8 @@ use crate::{Error, Issuer, LONGEST_ACCESS_TTL};
 #[derive(Clone, Copy)]
 pub(crate) struct Person<'a> {
     pub(crate) family: &'a Family,
+    /// As the client knows them.
+    pub(crate) sub: &'a Subject,
     pub(crate) authority: &'a Authority,
 }
 
@@ -34,7 +37,22 @@ pub(crate) struct AccessSpec<'a> {
 /// An access token and its life.
 pub(crate) struct Minted {
     pub(crate) token: String,
+    pub(crate) issued: Timestamp,
+    pub(crate) expires: Timestamp,
     pub(crate) expires_in: Duration,
+}
+
+/// What a family is born with.
+pub(crate) struct Birth {
+    pub(crate) id: FamilyId,
+    pub(crate) subject: Subject,
+    pub(crate) scope: ScopeSet,
+    pub(crate) audience: Vec<String>,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) acr: Option<String>,
+    pub(crate) amr: Vec<String>,
+    pub(crate) session_id: Option<String>,
+    pub(crate) claims: Option<String>,
 }
 
 /// How long refresh tokens of a client live.
@@ -51,6 +69,8 @@ pub(crate) struct PersonGrant<'a> {
     pub(crate) authority: &'a Authority,
     /// Fewer scopes than were granted.
     pub(crate) asked: Option<&'a ScopeSet>,
+    /// What the ID token repeats of the authorization request.
+    pub(crate) nonce: Option<&'a str>,
     pub(crate) now: Timestamp,
 }
 
@@ -63,12 +83,18 @@ impl Issuer {
             family,
             authority,
             asked,
+            nonce,
             now,
         } = grant;
         // The row may narrow what the token said, never widen it.
         let bound = asked.map_or_else(|| family.scope.clone(), |asked| asked.intersection(&family.scope));
         let scope = narrow(&bound, target, authority);
-        let person = Some(Person { family, authority });
+        let sub = &self.sub_for(client, &family.subject).await?;
+        let person = Some(Person {
+            family,
+            sub,
+            authority,
+        });
         let minted = self
             .mint_access(&AccessSpec {
                 client,
@@ -78,12 +104,62 @@ impl Issuer {
                 now,
             })
             .await?;
+        let id_token = self
+            .id_token(&IdTokenSpec {
+                client,
+                family,
+                sub,
+                scope: &scope,
+                nonce,
+                beside: &minted,
+            })
+            .await?;
         let refresh = self.refresh_grant(family, now)?;
         Ok(TokenGrant {
             access_token: minted.token,
             expires_in: minted.expires_in,
             scope,
+            id_token,
             refresh,
+        })
+    }
+
+    /// The row that a family begins with.
+    pub(crate) fn unborn_family(
+        &self,
+        client: &Client,
+        birth: Birth,
+        now: Timestamp,
+    ) -> Result<Family, Error> {
+        let refreshable = client.grants.contains(&GrantType::RefreshToken);
+        let life = self.refresh_life(client);
+        let absolute = now.plus(if refreshable {
+            life.absolute
+        } else {
+            self.config.max_access_ttl
+        });
+        Ok(Family {
+            id: birth.id,
+            client_id: client.id.clone(),
+            subject: birth.subject,
+            scope: birth.scope,
+            audience: birth.audience,
+            auth_time: birth.auth_time,
+            acr: birth.acr,
+            amr: birth.amr,
+            refreshable,
+            seq: 0,
+            current_jti: Jti::random(self.entropy()),
+            previous_jti: None,
+            mac_kid: self.active_mac_kid()?,
+            rotated_at: now,
+            recent: Recent::default(),
+            created_at: now,
+            idle_expires_at: now.plus(life.idle).min(absolute),
+            absolute_expires_at: absolute,
+            ended: None,
+            session_id: birth.session_id,
+            claims: birth.claims,
         })
     }
 
@@ -106,7 +182,10 @@ impl Issuer {
         let family = spec.person.map(|person| person.family);
         let claims = AccessTokenClaims {
             iss: self.config.issuer.to_string(),
-            sub: subject.unwrap_or(spec.client.id.as_str()).to_owned(),
+            sub: match spec.person {
+                Some(person) => person.sub.to_string(),
+                None => spec.client.id.to_string(),
+            },
             aud: Audience::One(match spec.target.resource() {
                 Some(resource) => resource.uri.to_string(),
                 None => self.config.issuer.to_string(),
@@ -132,6 +211,8 @@ impl Issuer {
         let token = signer.sign(TYP_ACCESS_TOKEN, &claims)?;
         Ok(Minted {
             token,
+            issued,
+            expires,
             expires_in: expires.since(spec.now),
         })
     }

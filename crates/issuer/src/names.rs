@@ -2,6 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
+use vouchsafe_protocol::Subject;
 
 const LONGEST: usize = 64;
 
@@ -31,7 +32,9 @@ impl AccountName {
         let allowed = |c: char| c.is_alphanumeric() || "._-+@".contains(c);
         let length = key.chars().count();
         let good_start = key.chars().next().is_some_and(char::is_alphanumeric);
-        if length == 0 || length > LONGEST || !good_start || !key.chars().all(allowed) {
+        // A subject stands for an account wherever its name may.
+        let is_subject = Subject::parse(chosen).is_ok();
+        if is_subject || length == 0 || length > LONGEST || !good_start || !key.chars().all(allowed) {
             return Err(BadName);
         }
         // The eye sees the letters as they were written: a capital I is an l to it.

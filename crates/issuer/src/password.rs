@@ -40,6 +40,11 @@ pub(crate) struct Checked {
 /// A place in the queue of hashes.
 pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
+/// Whether a new password may be this long.
+pub(crate) fn is_good_length(password: &SecretString) -> bool {
+    (SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&password.expose().len())
+}
+
 /// Hashes passwords; cloning shares the permits.
 #[derive(Clone, Debug)]
 pub struct PasswordHasher {
@@ -68,7 +73,7 @@ impl PasswordHasher {
         password: &SecretString,
         entropy: &dyn Entropy,
     ) -> Result<SecretString, HashError> {
-        if !(SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&password.expose().len()) {
+        if !is_good_length(password) {
             return Err(HashError::BadLength);
         }
         let mut salt = [0_u8; SALT];

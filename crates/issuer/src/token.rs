@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use vouchsafe_protocol::{ErrorCode, GrantType, Reason, ScopeSet, TokenRequest};
 
+use crate::grant::authorization_code::PresentedCode;
 use crate::{Authenticated, Error, Issuer};
 
 /// What a grant came to (RFC 6749 5.1).
@@ -16,6 +17,8 @@ pub struct TokenGrant {
     pub expires_in: Duration,
     /// Every scope granted.
     pub scope: ScopeSet,
+    /// The ID token, where `openid` was granted.
+    pub id_token: Option<String>,
     /// The refresh token, where there is one.
     pub refresh: Option<RefreshGrant>,
 }
@@ -77,6 +80,27 @@ impl Issuer {
                 self.refresh(client, refresh_token, scope.as_ref(), resource.as_ref())
                     .await
             }
+            TokenRequest::AuthorizationCode {
+                code,
+                redirect_uri,
+                code_verifier,
+                resource,
+            } => {
+                self.authorization_code(
+                    client,
+                    PresentedCode {
+                        code,
+                        redirect_uri: redirect_uri.as_deref(),
+                        verifier: code_verifier.as_ref(),
+                        resource: resource.as_ref(),
+                    },
+                )
+                .await
+            }
+            TokenRequest::DeviceCode {
+                device_code,
+                resource,
+            } => self.device_code(client, device_code, resource.as_ref()).await,
             TokenRequest::Password {
                 username,
                 password,
@@ -97,8 +121,10 @@ impl Issuer {
 
     /// Every grant that this issuer answers.
     #[must_use]
-    pub fn grants() -> [GrantType; 3] {
+    pub fn grants() -> [GrantType; 5] {
         [
+            GrantType::AuthorizationCode,
+            GrantType::DeviceCode,
             GrantType::ClientCredentials,
             GrantType::RefreshToken,
             GrantType::Password,

@@ -23,6 +23,8 @@ pub struct KeyRing {
     /// In the order in which they take over.
     signing: Vec<Held<PrivateKey>>,
     verifying: BTreeMap<String, Held<VerifyingKey>>,
+    /// Retired, and still good for hints.
+    retired: BTreeMap<String, Held<VerifyingKey>>,
     /// In the order in which they take over.
     refresh_mac: Vec<Held<MacKey>>,
     /// In the order in which they take over.
@@ -123,6 +125,7 @@ impl KeyRing {
             policy: policy.clone(),
             signing: Vec::new(),
             verifying: BTreeMap::new(),
+            retired: retired(records, policy, now),
             refresh_mac: Vec::new(),
             secret_hash: Vec::new(),
             jwks: JwksSchedule::build(records, policy, now)?,
@@ -159,6 +162,16 @@ impl KeyRing {
         self.verifying
             .get(kid)
             .filter(|held| held.record.state(now, &self.policy).verifies())
+            .map(|held| Arc::clone(&held.key))
+    }
+
+    /// The public key that `kid` names, when an ID token by it may come back as a hint at `now`: one that is to be trusted,
+    /// or retired no longer than a session may live. It proves nothing else.
+    pub fn hint_key(&self, kid: &str, now: Timestamp) -> Option<Arc<VerifyingKey>> {
+        self.verifying
+            .get(kid)
+            .or_else(|| self.retired.get(kid))
+            .filter(|held| serves_hints(&held.record, &self.policy, now))
             .map(|held| Arc::clone(&held.key))
     }
 
@@ -299,6 +312,33 @@ fn may_sign(record: &KeyRecord, policy: &KeyPolicy, now: Timestamp) -> bool {
         record.state(now, policy),
         KeyState::Next { .. } | KeyState::Active { .. }
     )
+}
+
+/// Whether an ID token by this signing key may come back as a hint.
+fn serves_hints(record: &KeyRecord, policy: &KeyPolicy, now: Timestamp) -> bool {
+    match record.state(now, policy) {
+        KeyState::Retired => record
+            .deactivates_at
+            .is_some_and(|end| now < end.plus(policy.refresh_mac_retention)),
+        state => state.verifies(),
+    }
+}
+
+/// The public halves of retired keys that still serve hints. A damaged one is left out: nothing rests on it.
+fn retired(
+    records: &[KeyRecord],
+    policy: &KeyPolicy,
+    now: Timestamp,
+) -> BTreeMap<String, Held<VerifyingKey>> {
+    records
+        .iter()
+        .filter(|record| record.purpose == Purpose::Signing)
+        .filter(|record| record.state(now, policy) == KeyState::Retired && serves_hints(record, policy, now))
+        .filter_map(|record| {
+            let key = VerifyingKey::from_jwk(public_half(record).ok()?).ok()?;
+            Some((record.kid.as_str().to_owned(), Held::new(record, Arc::new(key))))
+        })
+        .collect()
 }
 
 /// The public half, which must be what the record says it is.

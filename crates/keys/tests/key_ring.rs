@@ -172,6 +172,77 @@ fn j02_unknown_retired_and_revoked_kids_resolve_to_nothing() {
     assert!(ring.verifying_key(&successor, at(60 * DAY)).is_none());
 }
 
+fn is_hint(ring: &KeyRing, token: &str, now: i64) -> bool {
+    let token = UnverifiedJws::parse(token).unwrap();
+    let key = ring.hint_key(token.kid().unwrap(), at(now));
+    key.is_some_and(|key| token.verify(&key).is_ok())
+}
+
+#[test]
+fn k11_a_retired_key_serves_hints_as_long_as_a_session_may_live_and_nothing_else() {
+    let mut issuer = Issuer::new(&[ES256]);
+    let early = issuer.ring(0);
+    let last = token(&early, 30 * DAY - 1);
+    issuer.plan(30 * DAY);
+    issuer.plan(37 * DAY);
+    let late = issuer.ring(37 * DAY);
+    let (followed, closed) = early
+        .follow(&issuer.records, &issuer.master, &issuer.policy, at(40 * DAY))
+        .unwrap();
+    assert!(closed.is_empty(), "{closed:?}");
+    // One that saw it retire, one that never saw it alive, one that took over.
+    for ring in [&early, &late, &followed] {
+        for now in [37 * DAY, 40 * DAY, 121 * DAY - 1] {
+            assert!(is_hint(ring, &last, now), "at {now}");
+            assert!(!verifies(ring, &last, now), "at {now}");
+            let kid = UnverifiedJws::parse(&last).unwrap().kid().unwrap().to_owned();
+            assert!(!published_kids(ring, now).contains(&kid), "at {now}");
+        }
+        assert!(!is_hint(ring, &last, 121 * DAY));
+    }
+    let forgotten = issuer.ring(121 * DAY);
+    assert!(!is_hint(&forgotten, &last, 121 * DAY));
+
+    let live = token(&late, 40 * DAY);
+    assert!(is_hint(&late, &live, 40 * DAY) && verifies(&late, &live, 40 * DAY));
+    assert!(late.hint_key("unknown", at(40 * DAY)).is_none());
+    let mac = late.refresh_mac(at(37 * DAY)).unwrap().kid().as_str();
+    assert!(late.hint_key(mac, at(37 * DAY)).is_none());
+}
+
+#[test]
+fn k4_a_compromised_or_denied_key_serves_no_hint() {
+    let mut issuer = Issuer::new(&[ES256]);
+    let ring = issuer.ring(0);
+    let (kid, hint) = (signing_kid(&ring, 0), token(&ring, 0));
+    let whole = issuer.records.clone();
+    issuer.plan(30 * DAY);
+    issuer.plan(40 * DAY);
+    assert!(is_hint(&issuer.ring(40 * DAY), &hint, 40 * DAY));
+
+    for record in issuer
+        .records
+        .iter_mut()
+        .filter(|record| record.kid.as_str() == kid)
+    {
+        record.compromised_at = Some(at(41 * DAY));
+    }
+    assert!(!is_hint(&issuer.ring(41 * DAY), &hint, 41 * DAY));
+
+    issuer.records = whole;
+    issuer.revoke(&kid, 100);
+    assert!(!is_hint(&issuer.ring(100), &hint, 100));
+
+    let names = issuer.records.iter().map(|record| record.kid.clone());
+    issuer.policy.denied_kids = names.filter(|name| name.as_str() == kid).collect();
+    for record in &mut issuer.records {
+        record.compromised_at = None;
+    }
+    for now in [200, 40 * DAY] {
+        assert!(!is_hint(&issuer.ring(now), &hint, now), "at {now}");
+    }
+}
+
 #[test]
 fn f14_a_denied_kid_neither_signs_nor_appears_after_a_restore() {
     let mut issuer = Issuer::new(&[ES256]);

@@ -25,11 +25,41 @@ pub enum ErrorCode {
     ServerError,
     /// The owner or the service said no.
     AccessDenied,
+    /// The response type is not one that this service gives (RFC 6749 section 4.1.2.1).
+    UnsupportedResponseType,
+    /// Nobody is signed in, and nobody may be asked (OpenID Connect Core section 3.1.2.6).
+    LoginRequired,
+    /// Consent is missing, and nobody may be asked.
+    ConsentRequired,
+    /// Something has to be asked, and nobody may be asked.
+    InteractionRequired,
+    /// An account has to be chosen, and nobody may be asked.
+    AccountSelectionRequired,
+    /// Request objects are not taken (OpenID Connect Core section 3.1.2.6).
+    RequestNotSupported,
+    /// Request objects are fetched from nowhere.
+    RequestUriNotSupported,
+    /// The pushed request is unknown, used up, over, or of another client (RFC 9126).
+    InvalidRequestUri,
+    /// Nobody decided on the device yet (RFC 8628 section 3.5).
+    AuthorizationPending,
+    /// The device asks too often (RFC 8628 section 3.5).
+    SlowDown,
+    /// The device code is past its time (RFC 8628 section 3.5).
+    ExpiredToken,
+    /// A redirect URI is not one that may be registered (RFC 7591 section 3.2.2).
+    InvalidRedirectUri,
+    /// What a client says of itself may not be registered (RFC 7591 section 3.2.2).
+    InvalidClientMetadata,
+    /// The bearer token is not valid (RFC 6750 section 3.1).
+    InvalidToken,
+    /// The bearer token lacks a scope (RFC 6750 section 3.1).
+    InsufficientScope,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::InvalidClient,
         Self::InvalidGrant,
@@ -40,6 +70,21 @@ impl ErrorCode {
         Self::TemporarilyUnavailable,
         Self::ServerError,
         Self::AccessDenied,
+        Self::UnsupportedResponseType,
+        Self::LoginRequired,
+        Self::ConsentRequired,
+        Self::InteractionRequired,
+        Self::AccountSelectionRequired,
+        Self::RequestNotSupported,
+        Self::RequestUriNotSupported,
+        Self::InvalidRequestUri,
+        Self::AuthorizationPending,
+        Self::SlowDown,
+        Self::ExpiredToken,
+        Self::InvalidRedirectUri,
+        Self::InvalidClientMetadata,
+        Self::InvalidToken,
+        Self::InsufficientScope,
     ];
 
     /// The name on the wire.
@@ -55,6 +100,21 @@ impl ErrorCode {
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
             Self::AccessDenied => "access_denied",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::InteractionRequired => "interaction_required",
+            Self::AccountSelectionRequired => "account_selection_required",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::InvalidRequestUri => "invalid_request_uri",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
         }
     }
 }
@@ -159,6 +219,34 @@ reasons! {
     Deadline => "deadline",
     /// The headers are larger than allowed.
     HeadersTooLarge => "headers_too_large",
+    /// No such client.
+    UnknownClient => "unknown_client",
+    /// The redirect URI is not one that the client registered.
+    UnregisteredRedirectUri => "unregistered_redirect_uri",
+    /// The request lacks the challenge of PKCE, or has one that is not S256.
+    PkceRequired => "pkce_required",
+    /// The code was not issued for what it is redeemed with.
+    CodeMismatch => "code_mismatch",
+    /// The verifier does not fit the challenge.
+    BadVerifier => "bad_verifier",
+    /// Nobody is signed in.
+    NotSignedIn => "not_signed_in",
+    /// Another person is signed in.
+    OtherPerson => "other_person",
+    /// The person has not consented.
+    NoConsent => "no_consent",
+    /// The person said no.
+    Denied => "denied",
+    /// A form came from elsewhere, or too late.
+    ForeignForm => "foreign_form",
+    /// The decision was made before.
+    DecidedBefore => "decided_before",
+    /// Nobody decided yet.
+    Pending => "pending",
+    /// The answer is asked for too often.
+    TooSoon => "too_soon",
+    /// Registration is not open to this caller.
+    RegistrationClosed => "registration_closed",
     /// A fault of the service.
     Internal => "internal",
 }
@@ -203,6 +291,21 @@ impl Refusal {
             ErrorCode::TemporarilyUnavailable => "The service is unavailable, try again later.",
             ErrorCode::ServerError => "The service failed to answer the request.",
             ErrorCode::AccessDenied => "The request was denied.",
+            ErrorCode::UnsupportedResponseType => "The response type is not supported.",
+            ErrorCode::LoginRequired => "The user is not signed in.",
+            ErrorCode::ConsentRequired => "The user has not consented.",
+            ErrorCode::InteractionRequired => "The user has to be asked.",
+            ErrorCode::AccountSelectionRequired => "The user has to choose an account.",
+            ErrorCode::RequestNotSupported => "Request objects are not supported.",
+            ErrorCode::RequestUriNotSupported => "Request objects by reference are not supported.",
+            ErrorCode::InvalidRequestUri => "The pushed request is not valid.",
+            ErrorCode::AuthorizationPending => "The user has not decided yet.",
+            ErrorCode::SlowDown => "The device asks too often.",
+            ErrorCode::ExpiredToken => "The device code has expired.",
+            ErrorCode::InvalidRedirectUri => "A redirect URI may not be registered.",
+            ErrorCode::InvalidClientMetadata => "The client metadata may not be registered.",
+            ErrorCode::InvalidToken => "The access token is not valid.",
+            ErrorCode::InsufficientScope => "The access token lacks a scope.",
         }
     }
 }

@@ -71,6 +71,7 @@ struct Parameter {
 #[derive(Default)]
 pub struct Form {
     parameters: Vec<Parameter>,
+    resources_repeat: bool,
 }
 
 impl Form {
@@ -86,16 +87,31 @@ impl Form {
     /// At the first byte outside the format, the limits, UTF-8 or printable text, and at the first
     /// name that comes twice.
     pub fn parse(body: &[u8]) -> Result<Self, FormError> {
-        if body.len() > Self::MAX_BYTES {
+        Self::default().filled(body)
+    }
+
+    /// The same where `resource` may repeat (RFC 8707 section 2); [`Form::take_all`] gives each of them.
+    ///
+    /// # Errors
+    /// As [`Form::parse`].
+    pub fn parse_with_resources(text: &[u8]) -> Result<Self, FormError> {
+        let form = Self {
+            resources_repeat: true,
+            ..Self::default()
+        };
+        form.filled(text)
+    }
+
+    fn filled(mut self, text: &[u8]) -> Result<Self, FormError> {
+        if text.len() > Self::MAX_BYTES {
             return Err(FormError::TooLarge);
         }
-        let mut form = Self::default();
-        for pair in body.split(|byte| *byte == b'&') {
+        for pair in text.split(|byte| *byte == b'&') {
             if !pair.is_empty() {
-                form.add(pair)?;
+                self.add(pair)?;
             }
         }
-        Ok(form)
+        Ok(self)
     }
 
     /// The same for members that came another way, such as a JSON object of strings.
@@ -128,6 +144,25 @@ impl Form {
             .filter(|value| !value.is_empty())
     }
 
+    /// Moves every value of `name` out, in the order in which they came.
+    pub fn take_all(&mut self, name: &str) -> Vec<String> {
+        self.parameters
+            .iter_mut()
+            .filter(|known| known.name.as_str() == name)
+            .map(|known| mem::take(&mut *known.value))
+            .filter(|value| !value.is_empty())
+            .collect()
+    }
+
+    /// What is left, form-encoded, in the order in which it came.
+    pub fn encoded(&self) -> String {
+        let mut text = url::form_urlencoded::Serializer::new(String::new());
+        for known in self.parameters.iter().filter(|known| !known.value.is_empty()) {
+            text.append_pair(&known.name, &known.value);
+        }
+        text.finish()
+    }
+
     /// Whether no parameter has a value any more.
     pub fn is_empty(&self) -> bool {
         self.parameters.iter().all(|known| known.value.is_empty())
@@ -153,7 +188,8 @@ impl Form {
         {
             return Err(FormError::ControlCharacter);
         }
-        if self.parameters.iter().any(|known| known.name == name) {
+        let may_repeat = self.resources_repeat && name.as_str() == "resource";
+        if !may_repeat && self.parameters.iter().any(|known| known.name == name) {
             return Err(FormError::Duplicate(match name.as_str() {
                 "resource" => DuplicateName::Resource,
                 _ => DuplicateName::Other,

@@ -231,7 +231,7 @@ fn is_resource_uri(text: &str) -> bool {
 }
 
 /// Only the characters of RFC 3986 section 2, each `%` with its two digits.
-fn is_uri_text(text: &str) -> bool {
+pub(crate) fn is_uri_text(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
     let escaped = |tail: &str| tail.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     text.bytes().all(allowed) && text.split('%').skip(1).all(escaped)

@@ -13,12 +13,12 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 
 const MAX_TOKEN_BYTES: usize = 128;
 
-/// Whether OpenID Connect Core sections 3.1.2.1, 5.4 or 11 define `scope`.
+/// The scopes that OpenID Connect Core sections 3.1.2.1, 5.4 and 11 define.
+pub const OIDC_SCOPES: [&str; 6] = [OPENID, "profile", "email", "address", "phone", OFFLINE_ACCESS];
+
+/// Whether OpenID Connect Core defines `scope`.
 pub fn is_oidc_scope(scope: &str) -> bool {
-    matches!(
-        scope,
-        OPENID | "profile" | "email" | "address" | "phone" | OFFLINE_ACCESS
-    )
+    OIDC_SCOPES.contains(&scope)
 }
 
 /// A scope outside the grammar or the limits; the text itself is not repeated.

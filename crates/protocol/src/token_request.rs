@@ -29,6 +29,24 @@ pub enum TokenRequest {
         /// The asked resource (RFC 8707 section 2).
         resource: Option<ResourceUri>,
     },
+    /// RFC 6749 section 4.1.3.
+    AuthorizationCode {
+        /// The code as presented, not checked in any way.
+        code: SecretString,
+        /// The redirect URI of the authorization request, if it named one.
+        redirect_uri: Option<String>,
+        /// The verifier of PKCE (RFC 7636 section 4.5), not checked in any way.
+        code_verifier: Option<SecretString>,
+        /// The asked resource (RFC 8707 section 2.2).
+        resource: Option<ResourceUri>,
+    },
+    /// RFC 8628 section 3.4.
+    DeviceCode {
+        /// The code as presented, not checked in any way.
+        device_code: SecretString,
+        /// The asked resource (RFC 8707 section 2.2).
+        resource: Option<ResourceUri>,
+    },
     /// RFC 6749 section 4.3.2.
     Password {
         /// The user's name as typed, at most [`TokenRequest::MAX_USERNAME_BYTES`].
@@ -76,7 +94,16 @@ impl TokenRequest {
                     resource: take_resource(form)?,
                 })
             }
-            GrantType::AuthorizationCode | GrantType::DeviceCode => Err(UNKNOWN),
+            GrantType::AuthorizationCode => Ok(Self::AuthorizationCode {
+                code: SecretString::new(required(form, "code")?),
+                redirect_uri: form.take("redirect_uri"),
+                code_verifier: form.take("code_verifier").map(SecretString::new),
+                resource: take_resource(form)?,
+            }),
+            GrantType::DeviceCode => Ok(Self::DeviceCode {
+                device_code: SecretString::new(required(form, "device_code")?),
+                resource: take_resource(form)?,
+            }),
         }
     }
 
@@ -105,6 +132,8 @@ impl TokenRequest {
             Self::ClientCredentials { .. } => GrantType::ClientCredentials,
             Self::RefreshToken { .. } => GrantType::RefreshToken,
             Self::Password { .. } => GrantType::Password,
+            Self::AuthorizationCode { .. } => GrantType::AuthorizationCode,
+            Self::DeviceCode { .. } => GrantType::DeviceCode,
         }
     }
 }
@@ -237,6 +266,23 @@ mod tests {
                 scope,
                 resource,
             } => (vec![username, password.expose().to_owned()], scope, resource),
+            TokenRequest::AuthorizationCode {
+                code,
+                redirect_uri,
+                code_verifier,
+                resource,
+            } => {
+                let own = [
+                    Some(code.expose().to_owned()),
+                    redirect_uri,
+                    code_verifier.map(|verifier| verifier.expose().to_owned()),
+                ];
+                (own.into_iter().flatten().collect(), None, resource)
+            }
+            TokenRequest::DeviceCode {
+                device_code,
+                resource,
+            } => (vec![device_code.expose().to_owned()], None, resource),
         };
         (
             grant_type,
@@ -276,6 +322,17 @@ mod tests {
     }
 
     #[test]
+    fn t20_d02_codes_come_with_what_they_are_redeemed_by() {
+        let request =
+            parse("grant_type=authorization_code&code=c&redirect_uri=u&code_verifier=v&scope=x").unwrap();
+        let own = ["c", "u", "v"].map(str::to_owned).to_vec();
+        assert_eq!(fields(request), (GrantType::AuthorizationCode, own, None, None));
+        let request = parse("grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=d").unwrap();
+        let own = vec!["d".to_owned()];
+        assert_eq!(fields(request), (GrantType::DeviceCode, own, None, None));
+    }
+
+    #[test]
     fn t62_refusals_name_what_is_wrong() {
         use ErrorCode::{InvalidRequest, InvalidScope, InvalidTarget, UnsupportedGrantType};
         use Reason::{InvalidParameter, MissingParameter, UnknownGrant, UnknownResource};
@@ -285,15 +342,11 @@ mod tests {
             ("scope=a", InvalidRequest, MissingParameter),
             ("grant_type=implicit", UnsupportedGrantType, UnknownGrant),
             ("grant_type=Password", UnsupportedGrantType, UnknownGrant),
+            ("grant_type=authorization_code", InvalidRequest, MissingParameter),
             (
-                "grant_type=authorization_code&code=x",
-                UnsupportedGrantType,
-                UnknownGrant,
-            ),
-            (
-                "grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=x",
-                UnsupportedGrantType,
-                UnknownGrant,
+                "grant_type=urn:ietf:params:oauth:grant-type:device_code",
+                InvalidRequest,
+                MissingParameter,
             ),
             ("grant_type=refresh_token", InvalidRequest, MissingParameter),
             (

@@ -14,6 +14,7 @@ use vouchsafe_store::Database;
 use crate::api::{self, ApiState};
 use crate::config::{Config, ConfigError};
 use crate::http::pipeline::{Limits, Pipeline};
+use crate::outbound::HttpOutbound;
 use crate::state::{OnRollback, Outside, Regression, reconcile};
 
 /// Hashes that may wait for one that runs, for each core: at the cost of OWASP, under a second of waiting.
@@ -245,7 +246,9 @@ async fn open_over(
         .map_err(|error| StartError::MasterKey(error.to_string()))?;
     let mut issuer_config = issuer_config(config)?;
     issuer_config.key_policy.denied_kids.clone_from(&known.denied);
-    Ok(Issuer::open(issuer_config, store, machine, master).await?)
+    let outbound = HttpOutbound::new(config.outbound.allow_private)
+        .map_err(|error| StartError::Refused(format!("TLS for outgoing calls cannot be set up: {error}")))?;
+    Ok(Issuer::open(issuer_config, store, machine, master, Arc::new(outbound)).await?)
 }
 
 /// Checks the lifetimes of keys, tokens and caches against each other (K6).
@@ -288,6 +291,11 @@ fn issuer_config(config: &Config) -> Result<IssuerConfig, StartError> {
         refresh_absolute_ttl: config.tokens.refresh_absolute_ttl,
         retry_window: config.tokens.retry_window,
         retry_window_authenticated: config.tokens.retry_window_authenticated,
+        session_idle_ttl: config.sessions.idle_ttl,
+        session_absolute_ttl: config.sessions.absolute_ttl,
+        sign_up: config.accounts.sign_up,
+        registration: config.registration.mode,
+        allow_private: config.outbound.allow_private,
         default_algorithm: config.tokens.default_algorithm,
         audit_retention: config.audit.retention,
         key_policy,

@@ -7,7 +7,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vouchsafe_issuer::{Actor, AdminError, ClientDraft, Issuer, MasterKey, Resource, UserDraft};
+use vouchsafe_issuer::{
+    Actor, AdminError, ApplicationType, ClientDraft, Issuer, MasterKey, Resource, UserDraft,
+};
 use vouchsafe_protocol::{
     ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, SecretString, random_token,
 };
@@ -22,7 +24,9 @@ use crate::state::OnRollback;
 const DEMO: &str = "demo";
 const RESOURCE: &str = "https://api.demo.example/";
 const SCOPE: &str = "demo:read demo:write";
-const CLIENT_SCOPE: &str = "openid offline_access demo:read demo:write";
+const CLIENT_SCOPE: &str = "openid profile email offline_access demo:read demo:write";
+/// On any port.
+const REDIRECT_URIS: [&str; 2] = ["http://127.0.0.1/callback", "http://localhost/callback"];
 const DEFAULT_ISSUER: &str = "http://127.0.0.1:8080";
 
 /// What the command line says.
@@ -75,6 +79,8 @@ fn presets_for(data_dir: &Path, issuer: String) -> Vec<(String, String)> {
         ),
         preset("state.dir", data_dir.display().to_string()),
         preset("registration.mode", "open".to_owned()),
+        preset("accounts.sign_up", "true".to_owned()),
+        preset("outbound.allow_private", "true".to_owned()),
         preset("log.format", "text".to_owned()),
     ]
 }
@@ -241,11 +247,15 @@ async fn put_in_place(issuer: &Issuer, demo: &Demo) -> Result<(), AdminError> {
         let draft = ClientDraft {
             name: Some("Demo".to_owned()),
             auth_method: Some(ClientAuthMethod::ClientSecretBasic),
+            application_type: Some(ApplicationType::Native),
             grants: Some(vec![
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::DeviceCode,
                 GrantType::ClientCredentials,
                 GrantType::Password,
-                GrantType::RefreshToken,
             ]),
+            redirect_uris: Some(REDIRECT_URIS.map(str::to_owned).to_vec()),
             scope: Some(scope(CLIENT_SCOPE)?),
             resources: Some(vec![uri]),
             ..ClientDraft::default()

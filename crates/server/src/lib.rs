@@ -7,6 +7,8 @@ pub mod config;
 pub mod dev;
 pub mod http;
 pub mod machine;
+mod outbound;
+mod pages;
 pub mod schema;
 pub mod serve;
 pub mod state;

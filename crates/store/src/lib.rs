@@ -7,13 +7,21 @@ mod audit;
 mod backend;
 mod client;
 mod client_secret;
+mod code;
+mod consent;
+mod device_code;
 mod error;
 mod family;
 mod key;
 mod log;
+mod logout_delivery;
 mod mark;
+mod pairwise;
+mod profile;
+mod pushed_request;
 mod resource;
 mod role;
+mod session;
 mod sign_in;
 mod sql;
 mod store;
@@ -22,18 +30,27 @@ mod user;
 
 pub use audit::{AuditEntry, AuditRecord};
 pub use backend::{Database, SchemaLock, Wake};
-pub use client::{ApplicationType, Client, Rotation};
+pub use client::{
+    ApplicationType, Client, ClientOrigin, NewRegistrationToken, RegistrationMac, Rotation, UnusedClients,
+};
 pub use client_secret::{ClientSecret, NewSecret};
+pub use code::{Code, FoundCode, Issued, NewCode, Redeemed};
+pub use consent::Consent;
+pub use device_code::{Approval, DeviceCode, DeviceState, FoundDeviceCode};
 pub use error::StoreError;
 pub use family::{
     Decision, Ended, Family, FamilyFilter, FamilySummary, NewFamily, Presented, Recent, RevokeReason,
-    RotateJob, RotateOutcome, decide,
+    RotateJob, RotateOutcome, Signed, decide,
 };
 pub use key::{KeyChange, KeyRow};
 pub use log::{ChangeEntry, ChangeKind, LogHeads, NewRevocation};
+pub use logout_delivery::LogoutDelivery;
 pub use mark::{Accepted, Beat, Found, Mark, Rollback};
+pub use profile::Profile;
+pub use pushed_request::PushedRequest;
 pub use resource::Resource;
 pub use role::Role;
+pub use session::{NewSession, Session};
 pub use sign_in::{BackOff, LoginCandidate};
 pub use store::Store;
 pub use sweep::Swept;

@@ -134,6 +134,9 @@ pub(crate) async fn append_revocation(write: &Write, entry: &NewRevocation) -> R
 /// Appends revocations inside the caller's transaction, many with one statement: nobody else appends meanwhile.
 pub(crate) async fn append_revocations(write: &Write, entries: &[NewRevocation]) -> Result<(), StoreError> {
     const WIDTH: usize = 6;
+    if entries.is_empty() {
+        return Ok(());
+    }
     let first = next_numbers(write, "revocation", entries.len()).await?;
     let mut numbers = first..;
     for chunk in entries.chunks(ENTRIES_AT_ONCE) {
@@ -158,17 +161,23 @@ pub(crate) async fn append_revocations(write: &Write, entries: &[NewRevocation])
     Ok(())
 }
 
-/// Appends a change inside the caller's transaction.
-async fn append_change(write: &Write, kind: ChangeKind, key: &str, at: Timestamp) -> Result<(), StoreError> {
-    let n = next_numbers(write, "change", 1).await?;
-    let sql = "INSERT INTO change_log (n, kind, key, at) VALUES ($1, $2, $3, $4)";
-    execute(
-        &**write,
-        sql,
-        [n.into(), kind.as_str().into(), key.into(), at.as_unix().into()],
-    )
-    .await
-    .map(drop)
+/// Appends changes of one kind inside the caller's transaction.
+pub(crate) async fn append_changes(
+    write: &Write,
+    kind: ChangeKind,
+    keys: &[&str],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let first = next_numbers(write, "change", keys.len()).await?;
+    for (n, key) in (first..).zip(keys) {
+        let sql = "INSERT INTO change_log (n, kind, key, at) VALUES ($1, $2, $3, $4)";
+        let values = [n.into(), kind.as_str().into(), (*key).into(), at.as_unix().into()];
+        execute(&**write, sql, values).await?;
+    }
+    Ok(())
 }
 
 /// Ends a change that caches follow: change log entry, audit row, commit.
@@ -178,7 +187,7 @@ pub(crate) async fn conclude(
     key: &str,
     audit: &AuditEntry,
 ) -> Result<(), StoreError> {
-    append_change(&write, kind, key, audit.at).await?;
+    append_changes(&write, kind, &[key], audit.at).await?;
     crate::audit::write(&*write, audit).await?;
     write.commit().await
 }

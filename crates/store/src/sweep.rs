@@ -30,6 +30,18 @@ pub struct Swept {
     pub audit: u64,
     /// Beats that nobody asks for any more.
     pub beats: u64,
+    /// Browser sessions past their absolute end.
+    pub sessions: u64,
+    /// Authorization codes of yesterday.
+    pub codes: u64,
+    /// Pushed authorization requests that ended.
+    pub requests: u64,
+    /// Device codes that ended.
+    pub devices: u64,
+    /// Registration tokens that ended.
+    pub registrations: u64,
+    /// Self-registered clients that came to nothing.
+    pub clients: u64,
 }
 
 impl Swept {
@@ -38,13 +50,25 @@ impl Swept {
     pub fn most(&self) -> u64 {
         let of_tokens = self.families.max(self.revocations).max(self.changes);
         let of_people = self.secrets.max(self.attempts).max(self.audit);
-        of_tokens.max(of_people).max(self.beats)
+        let of_browsers = self.sessions.max(self.codes).max(self.requests);
+        let of_clients = self.devices.max(self.registrations).max(self.clients);
+        of_tokens
+            .max(of_people)
+            .max(self.beats)
+            .max(of_browsers)
+            .max(of_clients)
     }
 }
 
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 const CHANGES_KEPT: Duration = Duration::from_secs(24 * 3600);
 const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// A second use of a code is known for one for so long.
+const CODES_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// A device that asks late is told that its code ended.
+const DEVICES_KEPT: Duration = Duration::from_secs(3600);
+/// So long a self-registered client has for its first sign-in.
+const UNUSED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The backlog is counted up to here.
 const COUNTED: i64 = 100_000;
 
@@ -69,6 +93,12 @@ pub(crate) struct Positions {
     attempts: Position,
     audit: Position,
     beats: Position,
+    sessions: Position,
+    codes: Position,
+    requests: Position,
+    devices: Position,
+    registrations: Position,
+    clients: Position,
 }
 
 /// What is swept of one table: rows whose `age` lies before an instant.
@@ -90,6 +120,11 @@ const SECRETS: Kind = kind("client_secret", "id", "expires_at");
 const ATTEMPTS: Kind = kind("sign_in_attempt", "name, source", "updated_at");
 const AUDIT: Kind = kind("audit", "id", "at");
 const BEATS: Kind = kind("beat", "n", "at");
+const SESSIONS: Kind = kind("session", "id", "absolute_expires_at");
+const CODES: Kind = kind("authorization_code", "code", "expires_at");
+const REQUESTS: Kind = kind("pushed_request", "reference", "expires_at");
+const DEVICES: Kind = kind("device_code", "device_code", "expires_at");
+const REGISTRATIONS: Kind = kind("registration_token", "token", "expires_at");
 
 const fn kind(table: &'static str, key: &'static str, age: &'static str) -> Kind {
     Kind {
@@ -128,6 +163,18 @@ impl Due {
     fn beats(&self) -> Timestamp {
         self.now.minus(BEATS_KEPT)
     }
+
+    fn codes(&self) -> Timestamp {
+        self.now.minus(CODES_KEPT)
+    }
+
+    fn devices(&self) -> Timestamp {
+        self.now.minus(DEVICES_KEPT)
+    }
+
+    fn unused(&self) -> Timestamp {
+        self.now.minus(UNUSED_KEPT)
+    }
 }
 
 impl Store {
@@ -154,6 +201,20 @@ impl Store {
                 .await?,
             audit: self.sweep_kind(&AUDIT, &at.audit, due.audit, batch).await?,
             beats: self.sweep_kind(&BEATS, &at.beats, due.beats(), batch).await?,
+            sessions: self
+                .sweep_kind(&SESSIONS, &at.sessions, due.families(), batch)
+                .await?,
+            codes: self.sweep_kind(&CODES, &at.codes, due.codes(), batch).await?,
+            requests: self
+                .sweep_kind(&REQUESTS, &at.requests, due.families(), batch)
+                .await?,
+            devices: self
+                .sweep_kind(&DEVICES, &at.devices, due.devices(), batch)
+                .await?,
+            registrations: self
+                .sweep_kind(&REGISTRATIONS, &at.registrations, due.now, batch)
+                .await?,
+            clients: self.sweep_clients(&at.clients, &due, batch).await?,
         })
     }
 
@@ -171,6 +232,13 @@ impl Store {
             attempts: self.count_due(&ATTEMPTS, due.attempts()).await?,
             audit: self.count_due(&AUDIT, due.audit).await?,
             beats: self.count_due(&BEATS, due.beats()).await?,
+            sessions: self.count_due(&SESSIONS, due.families()).await?,
+            codes: self.count_due(&CODES, due.codes()).await?,
+            requests: self.count_due(&REQUESTS, due.families()).await?,
+            devices: self.count_due(&DEVICES, due.devices()).await?,
+            registrations: self.count_due(&REGISTRATIONS, due.now).await?,
+            // Which of them came to nothing, only a look at each tells.
+            clients: 0,
         })
     }
 
@@ -215,6 +283,22 @@ impl Store {
         let next = furthest.filter(|_| full).unwrap_or(i64::MIN);
         position.store(next, Ordering::Relaxed);
         Ok(removed.len() as u64)
+    }
+
+    /// Most self-registered clients stay, so each sweep looks at the next ones.
+    async fn sweep_clients(
+        &self,
+        Position(position): &Position,
+        due: &Due,
+        batch: u32,
+    ) -> Result<u64, StoreError> {
+        let from = Timestamp::from_unix(position.load(Ordering::Relaxed));
+        let looked = self
+            .remove_unused_clients((from, due.unused()), batch, due.now)
+            .await?;
+        let next = looked.next.map_or(i64::MIN, Timestamp::as_unix);
+        position.store(next, Ordering::Relaxed);
+        Ok(looked.removed.len() as u64)
     }
 
     async fn count_due(&self, kind: &Kind, before: Timestamp) -> Result<u64, StoreError> {

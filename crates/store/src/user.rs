@@ -6,6 +6,7 @@ use vouchsafe_protocol::{RoleName, SecretString, Subject, Timestamp};
 use crate::backend::{Gate, Write, retrying};
 use crate::family::end_of_subject;
 use crate::log::conclude;
+use crate::profile::Profile;
 use crate::sign_in::forget_attempts;
 use crate::sql::{Cell, all, execute, instant, one};
 use crate::{AuditEntry, ChangeKind, NewRevocation, RevokeReason, Store, StoreError};
@@ -19,6 +20,10 @@ pub struct User {
     pub username: String,
     /// Where mail reaches them.
     pub email: Option<String>,
+    /// True when somebody made sure of that.
+    pub email_verified: bool,
+    /// What else is said of them.
+    pub profile: Profile,
     /// Their direct roles, by name.
     pub roles: Vec<RoleName>,
     /// True when a password is set.
@@ -27,6 +32,8 @@ pub struct User {
     pub locked_at: Option<Timestamp>,
     /// When the account was made.
     pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
 }
 
 /// An account to be made.
@@ -58,26 +65,36 @@ struct Row {
     has_password: i64,
     locked_at: Option<i64>,
     created_at: i64,
+    updated_at: i64,
+    email_verified: i64,
+    profile: Option<String>,
 }
 
 const COLUMNS: &str = "subject, username, email, CAST(CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END AS BIGINT) AS has_password, \
-    locked_at, created_at";
+    locked_at, created_at, updated_at, email_verified, profile";
 
 impl Row {
     fn into_user(self, roles: Vec<RoleName>) -> Result<User, StoreError> {
+        let cell = |column| Cell {
+            table: "user_account",
+            column,
+            id: &self.subject,
+        };
+        let profile = self.profile.as_deref();
         Ok(User {
-            subject: Cell {
-                table: "user_account",
-                column: "subject",
-                id: &self.subject,
-            }
-            .parse(&self.subject)?,
+            subject: cell("subject").parse(&self.subject)?,
+            profile: profile
+                .map(|text| cell("profile").json(text))
+                .transpose()?
+                .unwrap_or_default(),
             username: self.username,
             email: self.email,
+            email_verified: self.email_verified != 0,
             roles,
             has_password: self.has_password != 0,
             locked_at: self.locked_at.map(instant),
             created_at: instant(self.created_at),
+            updated_at: instant(self.updated_at),
         })
     }
 }
@@ -356,12 +373,10 @@ impl Store {
             {
                 return Err(StoreError::NotFound { what: "user" });
             }
-            execute(
-                &*write,
-                "DELETE FROM user_role WHERE subject = $1",
-                [subject.as_str().into()],
-            )
-            .await?;
+            for table in ["user_role", "consent", "pairwise_subject"] {
+                let sql = format!("DELETE FROM {table} WHERE subject = $1");
+                execute(&*write, &sql, [subject.as_str().into()]).await?;
+            }
             end_of_subject(
                 &write,
                 subject,

@@ -67,6 +67,8 @@ fn newborn() -> Family {
         idle_expires_at: at(BIRTH).plus(YEAR),
         absolute_expires_at: at(BIRTH).plus(YEAR),
         ended: None,
+        session_id: None,
+        claims: None,
     }
 }
 

@@ -6,7 +6,9 @@ use vouchsafe_protocol::{
     ClientAuthMethod, ClientId, GrantType, ResourceUri, RevocationKind, ScopeSet, SecretString,
     SigningAlgorithm, Timestamp, random_token,
 };
-use vouchsafe_store::{ApplicationType, Client, ClientSecret, NewRevocation, Rotation, StoreError};
+use vouchsafe_store::{
+    ApplicationType, Client, ClientOrigin, ClientSecret, NewRevocation, Rotation, StoreError,
+};
 
 use super::{AdminError, or_not_found};
 use crate::audit::{Event, Remark};
@@ -43,6 +45,24 @@ pub struct ClientDraft {
     pub backchannel_logout_uri: Option<String>,
     /// Signs its access tokens.
     pub signing_algorithm: Option<SigningAlgorithm>,
+    /// `id_token_signed_response_alg`.
+    pub id_token_algorithm: Option<SigningAlgorithm>,
+    /// `subject_type`.
+    pub pairwise: Option<bool>,
+    /// Whether it may leave PKCE out.
+    pub pkce_optional: Option<bool>,
+    /// Whether nobody is asked for consent.
+    pub skip_consent: Option<bool>,
+    /// `client_uri`.
+    pub client_uri: Option<String>,
+    /// `logo_uri`.
+    pub logo_uri: Option<String>,
+    /// `policy_uri`.
+    pub policy_uri: Option<String>,
+    /// `tos_uri`.
+    pub tos_uri: Option<String>,
+    /// Its colour on pages.
+    pub brand_color: Option<String>,
     /// Lifetime of its access tokens in seconds.
     pub access_ttl: Option<i64>,
     /// Idle lifetime of its refresh tokens in seconds.
@@ -88,6 +108,15 @@ impl ClientDraft {
             .backchannel_logout_uri
             .clone()
             .or(client.backchannel_logout_uri);
+        put(&mut client.pairwise, self.pairwise.as_ref());
+        put(&mut client.pkce_optional, self.pkce_optional.as_ref());
+        put(&mut client.skip_consent, self.skip_consent.as_ref());
+        client.client_uri = self.client_uri.clone().or(client.client_uri);
+        client.logo_uri = self.logo_uri.clone().or(client.logo_uri);
+        client.policy_uri = self.policy_uri.clone().or(client.policy_uri);
+        client.tos_uri = self.tos_uri.clone().or(client.tos_uri);
+        client.brand_color = self.brand_color.clone().or(client.brand_color);
+        client.id_token_algorithm = self.id_token_algorithm.or(client.id_token_algorithm);
         client.signing_algorithm = self.signing_algorithm.or(client.signing_algorithm);
         client.access_ttl = self.access_ttl.or(client.access_ttl);
         client.refresh_idle_ttl = self.refresh_idle_ttl.or(client.refresh_idle_ttl);
@@ -99,7 +128,7 @@ impl ClientDraft {
     }
 }
 
-fn blank(id: ClientId, now: Timestamp) -> Client {
+pub(crate) fn blank(id: ClientId, now: Timestamp) -> Client {
     Client {
         id,
         name: None,
@@ -112,6 +141,19 @@ fn blank(id: ClientId, now: Timestamp) -> Client {
         post_logout_redirect_uris: Vec::new(),
         backchannel_logout_uri: None,
         signing_algorithm: None,
+        id_token_algorithm: None,
+        pairwise: false,
+        sector_identifier: None,
+        pkce_optional: false,
+        skip_consent: false,
+        origin: ClientOrigin::Operator,
+        registration: None,
+        document_expires_at: None,
+        client_uri: None,
+        logo_uri: None,
+        policy_uri: None,
+        tos_uri: None,
+        brand_color: None,
         access_ttl: None,
         refresh_idle_ttl: None,
         refresh_absolute_ttl: None,
@@ -269,7 +311,7 @@ impl Issuer {
     }
 
     /// Covers also what a replica signs before it learns of the end.
-    fn final_client_revocation(&self, id: &ClientId, now: Timestamp) -> NewRevocation {
+    pub(crate) fn final_client_revocation(&self, id: &ClientId, now: Timestamp) -> NewRevocation {
         let mut revocation = self.revocation(RevocationKind::Client, id.as_str(), now);
         revocation.not_before = revocation.not_before.max(now.plus(LEARNING));
         revocation
@@ -325,7 +367,7 @@ impl Issuer {
         }
     }
 
-    fn mac_of(&self, secret: &SecretString, now: Timestamp) -> Result<ClientSecret, Error> {
+    pub(crate) fn mac_of(&self, secret: &SecretString, now: Timestamp) -> Result<ClientSecret, Error> {
         let ring = self.keys.load();
         let key = ring.secret_hash(now).ok_or(Error::NoSigningKey)?;
         Ok(ClientSecret {

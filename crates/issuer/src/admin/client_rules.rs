@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use url::Url;
-use vouchsafe_protocol::{ClientAuthMethod, GrantType};
+use vouchsafe_protocol::{ClientAuthMethod, GrantType, redirect_uri};
 use vouchsafe_store::{ApplicationType, Client, Rotation};
 
 use super::AdminError;
@@ -22,7 +22,7 @@ impl Issuer {
     }
 
     /// The rules that hold between the properties of a client.
-    pub(super) fn check_client(&self, client: &Client) -> Result<(), AdminError> {
+    pub(crate) fn check_client(&self, client: &Client) -> Result<(), AdminError> {
         let public = client.auth_method == ClientAuthMethod::None;
         if public && client.grants.contains(&GrantType::ClientCredentials) {
             return Err(AdminError::invalid(
@@ -58,10 +58,12 @@ impl Issuer {
                 return Err(AdminError::invalid("a lifetime is at least one second"));
             }
         }
-        let algorithm = client.signing_algorithm;
-        if algorithm.is_some_and(|algorithm| !self.config.key_policy.algorithms.contains(&algorithm)) {
+        let chosen = [client.signing_algorithm, client.id_token_algorithm];
+        let kept = &self.config.key_policy.algorithms;
+        if chosen.iter().flatten().any(|algorithm| !kept.contains(algorithm)) {
             return Err(AdminError::invalid("no key signs with this algorithm here"));
         }
+        check_face(client)?;
         let callbacks = client
             .redirect_uris
             .iter()
@@ -72,9 +74,51 @@ impl Issuer {
     }
 }
 
+/// What a client shows of itself: pages and pictures over TLS, and a colour.
+fn check_face(client: &Client) -> Result<(), AdminError> {
+    let addresses = [
+        ("client_uri", &client.client_uri),
+        ("logo_uri", &client.logo_uri),
+        ("policy_uri", &client.policy_uri),
+        ("tos_uri", &client.tos_uri),
+    ];
+    for (name, address) in addresses {
+        let good = |address: &String| address.starts_with("https://") && redirect_uri::is_plain(address);
+        if address.as_ref().is_some_and(|address| !good(address)) {
+            return Err(AdminError::invalid(format!("{name} is no https address")));
+        }
+    }
+    let is_color = |color: &String| {
+        let digits = color.strip_prefix('#').unwrap_or_default();
+        digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if client.brand_color.as_ref().is_some_and(|color| !is_color(color)) {
+        return Err(AdminError::invalid("a colour is written as #rrggbb"));
+    }
+    let hosts: BTreeSet<Option<String>> = client
+        .redirect_uris
+        .iter()
+        .map(|uri| redirect_uri::host_of(uri))
+        .collect();
+    if client.pairwise && client.sector_identifier.is_none() && hosts.len() > 1 {
+        return Err(AdminError::invalid(
+            "a client with pairwise subjects has redirect URIs of one host (OpenID Connect Core 8.1)",
+        ));
+    }
+    if client.pkce_optional && client.auth_method == ClientAuthMethod::None {
+        return Err(AdminError::invalid(
+            "a public client always needs PKCE (RFC 9700 2.1.1)",
+        ));
+    }
+    Ok(())
+}
+
 /// A redirect target: https, http on a loopback host, or for native applications a scheme with a dot (RFC 8252 7.1).
-fn check_callback(uri: &str, application_type: ApplicationType) -> Result<(), AdminError> {
+pub(crate) fn check_callback(uri: &str, application_type: ApplicationType) -> Result<(), AdminError> {
     let bad = |why: &str| Err(AdminError::invalid(format!("redirect target {uri:?}: {why}")));
+    if !redirect_uri::is_plain(uri) {
+        return bad("not an absolute URI in plain characters");
+    }
     let Ok(url) = Url::parse(uri) else {
         return bad("not an absolute URI");
     };

@@ -38,6 +38,15 @@ pub struct DesiredClient {
     post_logout_redirect_uris: Option<Vec<String>>,
     backchannel_logout_uri: Option<String>,
     pub(super) access_token_signed_response_alg: Option<SigningAlgorithm>,
+    id_token_signed_response_alg: Option<SigningAlgorithm>,
+    subject_type: Option<String>,
+    pkce_optional: Option<bool>,
+    skip_consent: Option<bool>,
+    client_uri: Option<String>,
+    logo_uri: Option<String>,
+    policy_uri: Option<String>,
+    tos_uri: Option<String>,
+    brand_color: Option<String>,
     pub(super) access_ttl: Option<i64>,
     refresh_idle_ttl: Option<i64>,
     refresh_absolute_ttl: Option<i64>,
@@ -96,12 +105,30 @@ impl DesiredClient {
             post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
             backchannel_logout_uri: self.backchannel_logout_uri.clone(),
             signing_algorithm: self.access_token_signed_response_alg,
+            id_token_algorithm: self.id_token_signed_response_alg,
+            pairwise: self.subject_type.as_deref().map(pairwise).transpose()?,
+            pkce_optional: self.pkce_optional,
+            skip_consent: self.skip_consent,
+            client_uri: self.client_uri.clone(),
+            logo_uri: self.logo_uri.clone(),
+            policy_uri: self.policy_uri.clone(),
+            tos_uri: self.tos_uri.clone(),
+            brand_color: self.brand_color.clone(),
             access_ttl: self.access_ttl,
             refresh_idle_ttl: self.refresh_idle_ttl,
             refresh_absolute_ttl: self.refresh_absolute_ttl,
             rotation,
             disabled: None,
         })
+    }
+}
+
+/// OpenID Connect Core 8.
+fn pairwise(subject_type: &str) -> Result<bool, AdminError> {
+    match subject_type {
+        "public" => Ok(false),
+        "pairwise" => Ok(true),
+        _ => Err(AdminError::invalid("subject_type is public or pairwise")),
     }
 }
 

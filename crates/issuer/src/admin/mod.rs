@@ -3,9 +3,11 @@
 
 pub mod apply;
 pub(crate) mod client;
-mod client_rules;
+pub(crate) mod client_rules;
 mod desired;
 pub(crate) mod keys;
+pub(crate) mod profile;
+pub(crate) mod registration_token;
 pub(crate) mod resource;
 pub(crate) mod role;
 pub(crate) mod rollback;

@@ -175,7 +175,7 @@ impl Issuer {
 }
 
 /// Enough of a check to catch a slip: one `@`, no spaces or controls.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let mut parts = text.split('@');
     let (local, domain, rest) = (parts.next(), parts.next(), parts.next());
     let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());

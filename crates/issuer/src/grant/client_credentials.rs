@@ -28,6 +28,7 @@ impl Issuer {
             access_token: minted.token,
             expires_in: minted.expires_in,
             scope,
+            id_token: None,
             refresh: None,
         })
     }

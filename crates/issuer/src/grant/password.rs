@@ -1,18 +1,14 @@
 //! The password grant (RFC 6749 4.3), for clients that have it switched on; RFC 9700 2.4 says why it is off.
 
-use vouchsafe_protocol::{
-    ErrorCode, FamilyId, GrantType, Jti, Reason, ResourceUri, ScopeSet, SecretString, Timestamp,
-};
-use vouchsafe_store::{Family, NewFamily, Recent};
+use vouchsafe_protocol::{ErrorCode, FamilyId, Reason, ResourceUri, ScopeSet, SecretString};
+use vouchsafe_store::{Family, NewFamily};
 
 use crate::audience::Target;
 use crate::audit::{Event, Remark, announce};
 use crate::login::SignedIn;
-use crate::mint::PersonGrant;
+use crate::mint::{Birth, PersonGrant};
+use crate::session::AMR_PASSWORD;
 use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
-
-/// By password (RFC 8176 2).
-const AMR_PASSWORD: &str = "pwd";
 
 impl Issuer {
     pub(crate) async fn password(
@@ -27,6 +23,7 @@ impl Issuer {
         // What the client may not have is refused before a password is looked at.
         let bound = self.scope_for_person(client, &target, scope)?;
         self.must_be_able_to_mint(client, &target).await?;
+        self.must_be_able_to_sign_id_token(client, &bound, self.now())?;
         let person = self.sign_in(username, password, source).await?;
         let authority = self.authority_of(&person.subject).await?;
         let family = self.begin(client, &person, &target, bound).await?;
@@ -37,6 +34,7 @@ impl Issuer {
             family: &family,
             authority: &authority,
             asked: None,
+            nonce: None,
             now,
         })
         .await
@@ -50,7 +48,18 @@ impl Issuer {
         scope: ScopeSet,
     ) -> Result<Family, Error> {
         let now = self.now();
-        let family = self.unborn_family(client, person, target, scope, now)?;
+        let birth = Birth {
+            id: FamilyId::random(self.entropy()),
+            subject: person.subject.clone(),
+            scope,
+            audience: target.audience(),
+            auth_time: now,
+            acr: None,
+            amr: vec![AMR_PASSWORD.to_owned()],
+            session_id: None,
+            claims: None,
+        };
+        let family = self.unborn_family(client, birth, now)?;
         let audit = Remark::new(Event::FamilyBegun, &Actor::User(person.subject.clone()), now)
             .client(&client.id)
             .subject(&person.subject)
@@ -66,43 +75,5 @@ impl Issuer {
         }
         announce(&audit);
         Ok(new.family)
-    }
-
-    fn unborn_family(
-        &self,
-        client: &Authenticated,
-        person: &SignedIn,
-        target: &Target,
-        scope: ScopeSet,
-        now: Timestamp,
-    ) -> Result<Family, Error> {
-        let refreshable = client.grants.contains(&GrantType::RefreshToken);
-        let life = self.refresh_life(client);
-        let absolute = now.plus(if refreshable {
-            life.absolute
-        } else {
-            self.config.max_access_ttl
-        });
-        Ok(Family {
-            id: FamilyId::random(self.entropy()),
-            client_id: client.id.clone(),
-            subject: person.subject.clone(),
-            scope,
-            audience: target.audience(),
-            auth_time: now,
-            acr: None,
-            amr: vec![AMR_PASSWORD.to_owned()],
-            refreshable,
-            seq: 0,
-            current_jti: Jti::random(self.entropy()),
-            previous_jti: None,
-            mac_kid: self.active_mac_kid()?,
-            rotated_at: now,
-            recent: Recent::default(),
-            created_at: now,
-            idle_expires_at: now.plus(life.idle).min(absolute),
-            absolute_expires_at: absolute,
-            ended: None,
-        })
     }
 }

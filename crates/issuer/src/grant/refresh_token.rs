@@ -6,7 +6,6 @@ use vouchsafe_protocol::{
 };
 use vouchsafe_store::{Family, RevokeReason, RotateJob, RotateOutcome, Rotation};
 
-use crate::audience::{Target, with_offline_access};
 use crate::audit::{Event, Remark, announce};
 use crate::mint::PersonGrant;
 use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
@@ -23,10 +22,12 @@ impl Issuer {
         let claims = self.open_refresh_token(presented)?;
         bound_to(client, &claims)?;
         not_expired(&claims, now)?;
-        let target = self.target_within(client, &claims, resource).await?;
-        self.still_held(client, &target, &claims)?;
+        let audience = claims.resource.as_deref().unwrap_or_default();
+        let target = self.target_of_grant(client, audience, resource).await?;
+        self.still_held(client, audience, &claims.scope)?;
         let asked = within(scope, &claims)?;
         self.must_be_able_to_mint(client, &target).await?;
+        self.must_be_able_to_sign_id_token(client, &claims.scope, now)?;
         let (family, authority) = self.advance(client, &claims, now).await?;
         self.grant_to_person(PersonGrant {
             client,
@@ -34,57 +35,10 @@ impl Issuer {
             family: &family,
             authority: &authority,
             asked,
+            nonce: None,
             now,
         })
         .await
-    }
-
-    /// The audience of the token asked for: the family's, and the same one when it is named (RFC 8707 2.2).
-    async fn target_within(
-        &self,
-        client: &Authenticated,
-        claims: &RefreshTokenClaims,
-        asked: Option<&ResourceUri>,
-    ) -> Result<Target, Error> {
-        let audience = claims.resource.as_deref().unwrap_or_default();
-        if let Some(asked) = asked {
-            let granted = match audience {
-                [] => asked.as_str() == self.config.issuer.as_str(),
-                audience => audience.iter().any(|uri| uri == asked.as_str()),
-            };
-            if !granted {
-                return Err(Error::refused(
-                    ErrorCode::InvalidTarget,
-                    Reason::ResourceNotGranted,
-                ));
-            }
-        }
-        let refused = Error::refused(ErrorCode::InvalidGrant, Reason::ResourceNotAllowed);
-        self.know_resources_of(client).await?;
-        let target = self.granted_target(&self.catalog.load(), client, audience);
-        match target {
-            Some(target) if self.is_served(&target).await? => Ok(target),
-            _ => Err(refused),
-        }
-    }
-
-    /// What was granted and has since been taken from the client ends the grant's use.
-    fn still_held(
-        &self,
-        client: &Authenticated,
-        target: &Target,
-        claims: &RefreshTokenClaims,
-    ) -> Result<(), Error> {
-        let held = match target {
-            Target::Resource(_) => self.held(client, target),
-            // A resource that was made since takes nothing from the client.
-            Target::Issuer => client.scope.clone(),
-        };
-        if claims.scope.is_subset_of(&with_offline_access(held, client)) {
-            Ok(())
-        } else {
-            Err(Error::refused(ErrorCode::InvalidGrant, Reason::ScopeNotAllowed))
-        }
     }
 
     /// Moves the family on, or says why not.

@@ -163,7 +163,7 @@ impl ClientAuthorization {
 /// A client that proved who it is, and where it asks from.
 pub(super) struct Caller {
     pub(super) client: Authenticated,
-    source: Source,
+    pub(super) source: Source,
     by_header: bool,
 }
 

@@ -9,8 +9,8 @@ use poem::{Endpoint, Request, Response, endpoint::make};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 use serde_json::{Value, json};
-use vouchsafe_issuer::Issuer;
-use vouchsafe_protocol::ClientAuthMethod;
+use vouchsafe_issuer::{ACR, Issuer, RegistrationMode, supported_claims};
+use vouchsafe_protocol::{ClientAuthMethod, OIDC_SCOPES, Prompt, ResponseMode};
 
 use super::Tag;
 use super::document::{CachedAnswer, cached, etag_of};
@@ -70,26 +70,72 @@ fn answer(state: &ApiState, known: Option<&str>) -> CachedAnswer {
 }
 
 fn metadata(issuer: &Issuer) -> Value {
-    let url = &issuer.config().issuer;
+    let config = issuer.config();
+    let url = &config.issuer;
     let with_secret = [
         ClientAuthMethod::ClientSecretBasic,
         ClientAuthMethod::ClientSecretPost,
     ]
     .map(ClientAuthMethod::as_str);
     let every = ClientAuthMethod::ALL.map(ClientAuthMethod::as_str);
-    json!({
+    let mut metadata = json!({
         "issuer": url.as_str(),
+        "authorization_endpoint": url.join("/authorize"),
+        "pushed_authorization_request_endpoint": url.join("/par"),
+        "device_authorization_endpoint": url.join("/device_authorization"),
         "token_endpoint": url.join("/token"),
+        "userinfo_endpoint": url.join("/userinfo"),
+        "end_session_endpoint": url.join("/logout"),
         "jwks_uri": url.join("/.well-known/jwks.json"),
         "introspection_endpoint": url.join("/introspect"),
         "revocation_endpoint": url.join("/revoke"),
+        "scopes_supported": OIDC_SCOPES,
+        "claims_supported": claims(),
+        "claims_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
         "grant_types_supported": Issuer::grants().map(|grant| grant.as_str()),
-        "response_types_supported": [],
-        "subject_types_supported": ["public"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ResponseMode::ALL.map(ResponseMode::as_str),
+        "prompt_values_supported": Prompt::ALL.map(Prompt::as_str),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "acr_values_supported": [ACR],
+        "subject_types_supported": ["public", "pairwise"],
+        "ui_locales_supported": ["en", "de"],
         // Libraries take the algorithms of access tokens from here too.
-        "id_token_signing_alg_values_supported": issuer.config().key_policy.algorithms,
+        "id_token_signing_alg_values_supported": config.key_policy.algorithms,
         "token_endpoint_auth_methods_supported": every,
         "introspection_endpoint_auth_methods_supported": with_secret,
         "revocation_endpoint_auth_methods_supported": every,
-    })
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+        "client_id_metadata_document_supported": true,
+    });
+    if config.registration != RegistrationMode::Closed
+        && let Some(members) = metadata.as_object_mut()
+    {
+        members.insert("registration_endpoint".to_owned(), url.join("/register").into());
+    }
+    metadata
+}
+
+/// What tokens and userinfo may tell (OpenID Connect Discovery 3).
+fn claims() -> Vec<&'static str> {
+    let of_tokens = [
+        "sub",
+        "iss",
+        "aud",
+        "exp",
+        "iat",
+        "auth_time",
+        "nonce",
+        "acr",
+        "amr",
+        "at_hash",
+        "sid",
+    ];
+    let mut claims = of_tokens.to_vec();
+    claims.extend(supported_claims());
+    claims
 }

@@ -29,7 +29,7 @@ pub(super) struct ErrorBody {
 
 /// A refusal on its way out.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     refusal: Refusal,
     retry_after: Option<Duration>,
@@ -58,7 +58,12 @@ impl ApiError {
         self
     }
 
-    pub(super) fn refusal(&self) -> Refusal {
+    /// When it is worth asking again, where somebody is told to wait.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    pub(crate) fn refusal(&self) -> Refusal {
         self.refusal
     }
 
@@ -69,6 +74,9 @@ impl ApiError {
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
+        if let Some(challenge) = bearer_challenge(self.refusal.code) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         if self.challenge {
             let challenge = HeaderValue::from_static("Basic realm=\"vouchsafe\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -77,13 +85,26 @@ impl ApiError {
     }
 }
 
-/// The status of each code.
-fn status_of(code: ErrorCode) -> StatusCode {
+/// What a bearer token was found to be (RFC 6750 3).
+fn bearer_challenge(code: ErrorCode) -> Option<HeaderValue> {
     match code {
-        ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+        ErrorCode::InvalidToken => Some(HeaderValue::from_static(
+            "Bearer realm=\"vouchsafe\", error=\"invalid_token\"",
+        )),
+        ErrorCode::InsufficientScope => Some(HeaderValue::from_static(
+            "Bearer realm=\"vouchsafe\", error=\"insufficient_scope\"",
+        )),
+        _ => None,
+    }
+}
+
+/// The status of each code.
+pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidClient | ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
         ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorCode::AccessDenied => StatusCode::FORBIDDEN,
+        ErrorCode::InsufficientScope => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_REQUEST,
     }
 }

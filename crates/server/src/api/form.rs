@@ -17,39 +17,59 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 /// A form. `D` only describes its fields; nothing is read by way of it.
 pub(super) struct OAuthForm<D>(pub(super) Form, PhantomData<D>);
 
-impl<'a, D: Type> ApiExtractor<'a> for OAuthForm<D> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+/// The same where `resource` may repeat (RFC 8707 2).
+pub(super) struct ResourceForm<D>(pub(super) Form, PhantomData<D>);
 
-    type ParamType = ();
-    type ParamRawType = ();
+macro_rules! form_extractor {
+    ($name:ident, $parse:path) => {
+        impl<'a, D: Type> ApiExtractor<'a> for $name<D> {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
-    fn register(registry: &mut Registry) {
-        D::register(registry);
-    }
+            type ParamType = ();
+            type ParamRawType = ();
 
-    fn request_meta() -> Option<MetaRequest> {
-        Some(MetaRequest {
-            description: None,
-            content: vec![MetaMediaType {
-                content_type: FORM,
-                schema: D::schema_ref(),
-            }],
-            required: true,
-        })
-    }
+            fn register(registry: &mut Registry) {
+                D::register(registry);
+            }
 
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        no_query(request)?;
-        if media_type(request) != Some(FORM) {
-            return Err(unsupported_media_type().into());
+            fn request_meta() -> Option<MetaRequest> {
+                Some(described::<D>())
+            }
+
+            async fn from_request(
+                request: &'a Request,
+                body: &mut RequestBody,
+                _: ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                let bytes = form_body(request, body).await?;
+                let form = $parse(&bytes).map_err(|error| ApiError::from(Refusal::from(error)))?;
+                Ok(Self(form, PhantomData))
+            }
         }
-        let form = Form::parse(&take(body).await?).map_err(|error| ApiError::from(Refusal::from(error)))?;
-        Ok(Self(form, PhantomData))
+    };
+}
+
+form_extractor!(OAuthForm, Form::parse);
+form_extractor!(ResourceForm, Form::parse_with_resources);
+
+fn described<D: Type>() -> MetaRequest {
+    MetaRequest {
+        description: None,
+        content: vec![MetaMediaType {
+            content_type: FORM,
+            schema: D::schema_ref(),
+        }],
+        required: true,
     }
+}
+
+/// The bytes of a form.
+async fn form_body(request: &Request, body: &mut RequestBody) -> Result<bytes::Bytes, ApiError> {
+    no_query(request)?;
+    if media_type(request) != Some(FORM) {
+        return Err(unsupported_media_type());
+    }
+    take(body).await
 }
 
 /// The bytes of the body; the pipeline has bounded them.

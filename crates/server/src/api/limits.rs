@@ -20,27 +20,45 @@ const CLIENTS: u32 = 300;
 const PASSWORDS: u32 = 60;
 /// Revocations of one client: each takes its turn at the head of the log.
 const REVOCATIONS: u32 = 30_000;
+/// Registrations, and what follows them, from one address.
+const REGISTRATIONS: u32 = 20;
+/// Pushed requests of one client from one address.
+const PUSHED: u32 = 120;
+/// Devices that begin to wait, of one client from one address.
+const DEVICES: u32 = 60;
+/// Wrong user codes from one address.
+const USER_CODES: u32 = 30;
+/// Wrong user codes of one person.
+const USER_CODES_OF_ONE: u32 = 10;
+/// Accounts made from one address.
+const SIGN_UPS: u32 = 10;
 /// Wrong passwords for one name through one client that authenticates: its address is that of all its users.
 const PASSWORDS_OF_ONE: u32 = 20;
 
 /// The limits.
-pub(super) struct FailureLimits {
+pub(crate) struct FailureLimits {
     secrets: FailureLimiter,
     clients: FailureLimiter,
     passwords: FailureLimiter,
     passwords_of_one: FailureLimiter,
     revocations: FailureLimiter,
+    registrations: FailureLimiter,
+    pushed: FailureLimiter,
+    sign_ups: FailureLimiter,
+    devices: FailureLimiter,
+    user_codes: FailureLimiter,
+    user_codes_of_one: FailureLimiter,
 }
 
 /// Where a request comes from.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// The address, IPv6 by its network.
-    pub(super) address: String,
+    pub(crate) address: String,
     client: String,
 }
 
 impl Source {
-    pub(super) fn new(address: Option<IpAddr>, client_id: &str) -> Self {
+    pub(crate) fn new(address: Option<IpAddr>, client_id: &str) -> Self {
         let address = address.map(address_key).unwrap_or_default();
         Self {
             client: bounded(&address, client_id),
@@ -62,6 +80,12 @@ impl FailureLimits {
             passwords: FailureLimiter::new(PASSWORDS, WINDOW),
             passwords_of_one: FailureLimiter::new(PASSWORDS_OF_ONE, WINDOW),
             revocations: FailureLimiter::new(REVOCATIONS, WINDOW),
+            registrations: FailureLimiter::new(REGISTRATIONS, WINDOW),
+            pushed: FailureLimiter::new(PUSHED, WINDOW),
+            sign_ups: FailureLimiter::new(SIGN_UPS, WINDOW),
+            devices: FailureLimiter::new(DEVICES, WINDOW),
+            user_codes: FailureLimiter::new(USER_CODES, WINDOW),
+            user_codes_of_one: FailureLimiter::new(USER_CODES_OF_ONE, WINDOW),
         }
     }
 
@@ -78,7 +102,7 @@ impl FailureLimits {
     }
 
     /// Asked before a password is checked.
-    pub(super) fn may_try_password(
+    pub(crate) fn may_try_password(
         &self,
         source: &Source,
         confidential: bool,
@@ -89,7 +113,7 @@ impl FailureLimits {
         limiter.check(&key, now).map_err(too_many)
     }
 
-    pub(super) fn wrong_password(&self, source: &Source, confidential: bool, username: &str, now: Timestamp) {
+    pub(crate) fn wrong_password(&self, source: &Source, confidential: bool, username: &str, now: Timestamp) {
         let (limiter, key) = self.password_limit(source, confidential, username);
         limiter.record_failure(&key, now);
     }
@@ -102,6 +126,43 @@ impl FailureLimits {
     /// Counts one that was written; what was no token took no turn.
     pub(super) fn revoked(&self, client_id: &str, now: Timestamp) {
         self.revocations.record_failure(client_id, now);
+    }
+
+    /// Counts a registration; each may become a row.
+    pub(super) fn may_register(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
+        counted(&self.registrations, &source.address, now)
+    }
+
+    /// Counts a pushed request; each becomes a row.
+    pub(super) fn may_push(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
+        counted(&self.pushed, &source.client, now)
+    }
+
+    /// Counts a device that begins to wait; each becomes a row.
+    pub(super) fn may_begin_device(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
+        counted(&self.devices, &source.client, now)
+    }
+
+    /// Asked before a user code is looked up.
+    pub(crate) fn may_try_user_code(
+        &self,
+        source: &Source,
+        person: &str,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        let here = self.user_codes.check(&source.address, now);
+        here.and(self.user_codes_of_one.check(person, now))
+            .map_err(too_many)
+    }
+
+    pub(crate) fn wrong_user_code(&self, source: &Source, person: &str, now: Timestamp) {
+        self.user_codes.record_failure(&source.address, now);
+        self.user_codes_of_one.record_failure(person, now);
+    }
+
+    /// Counts an account to be made.
+    pub(crate) fn may_sign_up(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
+        counted(&self.sign_ups, &source.address, now)
     }
 
     fn password_limit(
@@ -119,6 +180,13 @@ impl FailureLimits {
             (&self.passwords, source.address.clone())
         }
     }
+}
+
+/// Asks and counts at once: what is limited is not failure but number.
+fn counted(limiter: &FailureLimiter, key: &str, now: Timestamp) -> Result<(), ApiError> {
+    limiter.check(key, now).map_err(too_many)?;
+    limiter.record_failure(key, now);
+    Ok(())
 }
 
 fn too_many(RetryAfter(wait): RetryAfter) -> ApiError {

@@ -1,20 +1,24 @@
 //! What is answered over HTTP: one file an endpoint, one table of routes, one table of errors.
 
 mod authorization;
+mod device_authorization;
 mod discovery;
 mod document;
-mod error;
+pub(crate) mod error;
 mod form;
 mod introspect;
 mod jwks;
-mod limits;
+pub(crate) mod limits;
 mod management;
+mod par;
 mod refresh;
+mod register;
 mod revoke;
 mod routes;
 mod state;
 mod token;
 mod token_answer;
+mod userinfo;
 
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt as _, Route};
@@ -23,6 +27,11 @@ use poem_openapi::{OpenApiService, Tags};
 pub(crate) use management::endpoint as management_endpoint;
 pub(crate) use routes::{MANAGEMENT_ROUTES, routes_under};
 pub(crate) use state::ApiState;
+
+/// Whether a request brings a form.
+pub(crate) fn is_form(request: &poem::Request) -> bool {
+    form::media_type(request) == Some(form::FORM)
+}
 
 /// The groups of the description.
 #[derive(Tags)]
@@ -42,6 +51,10 @@ type Api = (
     revoke::RevokeApi,
     jwks::JwksApi,
     discovery::DiscoveryApi,
+    par::ParApi,
+    device_authorization::DeviceAuthorizationApi,
+    userinfo::UserinfoApi,
+    register::RegisterApi,
 );
 
 fn service(server: Option<&str>) -> OpenApiService<Api, ()> {
@@ -52,6 +65,10 @@ fn service(server: Option<&str>) -> OpenApiService<Api, ()> {
         revoke::RevokeApi,
         jwks::JwksApi,
         discovery::DiscoveryApi,
+        par::ParApi,
+        device_authorization::DeviceAuthorizationApi,
+        userinfo::UserinfoApi,
+        register::RegisterApi,
     );
     let service = OpenApiService::new(api, "Vouchsafe", env!("CARGO_PKG_VERSION"))
         .description("A standalone OAuth 2 and OpenID Connect token issuer.");
@@ -69,6 +86,7 @@ pub(crate) fn endpoint(state: &ApiState) -> BoxEndpoint<'static> {
         .at("/openapi.json", poem::get(document.clone().description()))
         .at("/docs", poem::get(document.page()))
         .nest("/", service(Some(url.as_str())).data(state.clone()));
+    let route = crate::pages::routes(state, route);
     match url.path() {
         "" => route.map_to_response().boxed(),
         path => Route::new()

@@ -23,6 +23,8 @@ const fn private(path: &'static str, methods: &'static [Method], cacheable: bool
 }
 
 const GET: &[Method] = &[Method::GET];
+const BOTH: &[Method] = &[Method::GET, Method::POST];
+const REGISTERED: &[Method] = &[Method::GET, Method::PUT, Method::DELETE];
 const POST: &[Method] = &[Method::POST];
 
 /// Every public path.
@@ -31,6 +33,29 @@ const ROUTES: &[RouteSpec] = &[
     open("/refresh", POST, false),
     private("/introspect", POST, false),
     open("/revoke", POST, false),
+    open("/par", POST, false),
+    open("/device_authorization", POST, false),
+    open("/userinfo", BOTH, false),
+    open("/register", POST, false),
+    open("/register/*", REGISTERED, false),
+    private("/authorize", BOTH, false),
+    private("/sign-in", BOTH, false),
+    private("/select-account", BOTH, false),
+    private("/consent", BOTH, false),
+    private("/device", BOTH, false),
+    private("/device/confirm", BOTH, false),
+    private("/device/done", GET, false),
+    private("/sign-up", BOTH, false),
+    private("/account", GET, false),
+    private("/account/session", POST, false),
+    private("/account/app", POST, false),
+    private("/account/consent", POST, false),
+    private("/account/sign-out", POST, false),
+    private("/account/password", BOTH, false),
+    private("/logout", BOTH, false),
+    private("/sign-out", POST, false),
+    private("/signed-out", GET, false),
+    private("/assets/*", GET, true),
     open("/.well-known/jwks.json", GET, true),
     open("/.well-known/openid-configuration", GET, true),
     open("/.well-known/oauth-authorization-server", GET, true),

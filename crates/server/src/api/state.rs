@@ -10,7 +10,7 @@ use super::limits::FailureLimits;
 #[derive(Clone)]
 pub(crate) struct ApiState {
     pub(crate) issuer: Arc<Issuer>,
-    pub(super) limits: Arc<FailureLimits>,
+    pub(crate) limits: Arc<FailureLimits>,
 }
 
 impl ApiState {

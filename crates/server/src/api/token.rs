@@ -18,7 +18,8 @@ pub(super) struct TokenApi;
 #[derive(Object)]
 #[oai(rename = "TokenRequest")]
 pub(super) struct TokenFields {
-    /// `client_credentials`, `refresh_token` or `password`.
+    /// `authorization_code`, `refresh_token`, `client_credentials`, `urn:ietf:params:oauth:grant-type:device_code` or
+    /// `password`.
     grant_type: String,
     /// The client, unless it stands in the header.
     client_id: Option<String>,
@@ -28,6 +29,14 @@ pub(super) struct TokenFields {
     scope: Option<String>,
     /// The audience (RFC 8707), once; none means the client's only one, else the issuer.
     resource: Option<String>,
+    /// For `authorization_code`.
+    code: Option<Password>,
+    /// For `authorization_code`: the one of the authorization request, if that named one.
+    redirect_uri: Option<String>,
+    /// For `authorization_code`: the verifier of PKCE.
+    code_verifier: Option<Password>,
+    /// For the device grant.
+    device_code: Option<Password>,
     /// For `refresh_token`.
     refresh_token: Option<Password>,
     /// For `password`.

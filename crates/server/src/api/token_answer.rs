@@ -16,6 +16,9 @@ pub(super) struct TokenBody {
     expires_in: u64,
     /// Every scope granted, separated by spaces; may be empty.
     scope: String,
+    /// Who the person is (OpenID Connect Core 2), where `openid` was granted.
+    #[oai(skip_serializing_if_is_none)]
+    id_token: Option<String>,
     /// For the next access token; replaces the one that was sent.
     #[oai(skip_serializing_if_is_none)]
     refresh_token: Option<String>,
@@ -43,6 +46,7 @@ impl From<TokenGrant> for TokenAnswer {
             token_type: "Bearer".to_owned(),
             expires_in: grant.expires_in.as_secs(),
             scope: grant.scope.to_string(),
+            id_token: grant.id_token,
             refresh_token,
             refresh_token_expires_in: life.map(|life| life.as_secs()),
         }))

@@ -14,6 +14,7 @@ use super::client_view::{ClientView, show_all, show_one};
 use super::failure::Failure;
 use super::flags::{Care, Seconds, said, signing_algorithm, union, words};
 use super::input;
+use super::registration_token::{self, TokenArgs};
 use super::secret_file::SecretFile;
 use super::work::{EVERYTHING, Work};
 
@@ -41,6 +42,8 @@ pub(super) enum Verb {
     Update(Box<UpdateArgs>),
     /// Give a client a new secret, shown this once; the one before stays live beside it
     RotateSecret(RotateSecretArgs),
+    /// Make a token that lets one client register itself, where registration.mode is token
+    RegistrationToken(TokenArgs),
     /// Delete a client and end its sessions and tokens
     Delete {
         /// Its id
@@ -83,6 +86,33 @@ pub(super) struct Properties {
     /// Signs its access tokens
     #[arg(long, value_name = "ALG", value_parser = signing_algorithm())]
     access_token_signing_alg: Option<SigningAlgorithm>,
+    /// Signs its ID tokens; at first RS256
+    #[arg(long, value_name = "ALG", value_parser = signing_algorithm())]
+    id_token_signed_response_alg: Option<SigningAlgorithm>,
+    /// Whether it knows people by the names that all know, or by its own; at first public
+    #[arg(long, value_name = "TYPE", value_parser = ["public", "pairwise"])]
+    subject_type: Option<String>,
+    /// Let it leave PKCE out, if it authenticates and sends a nonce
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pkce_optional: Option<bool>,
+    /// Ask nobody for consent: it is yours
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    skip_consent: Option<bool>,
+    /// Its home page
+    #[arg(long, value_name = "URI")]
+    client_uri: Option<String>,
+    /// Its logo, https, shown on pages that speak for it
+    #[arg(long, value_name = "URI")]
+    logo_uri: Option<String>,
+    /// What it does with data, https
+    #[arg(long, value_name = "URI")]
+    policy_uri: Option<String>,
+    /// Its terms, https
+    #[arg(long, value_name = "URI")]
+    tos_uri: Option<String>,
+    /// Its colour on pages, such as #1f5f51
+    #[arg(long, value_name = "COLOR")]
+    brand_color: Option<String>,
     /// Lifetime of its access tokens, such as 5m
     #[arg(long, value_name = "TIME")]
     access_ttl: Option<Seconds>,
@@ -113,7 +143,8 @@ pub(super) struct CreateArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "name", "auth", "application_type", "grant", "scope", "resource", "redirect_uri", "post_logout_redirect_uri",
-    "backchannel_logout_uri", "access_token_signing_alg", "access_ttl", "refresh_idle_ttl", "refresh_absolute_ttl",
+    "backchannel_logout_uri", "access_token_signing_alg", "id_token_signed_response_alg", "subject_type",
+    "pkce_optional", "skip_consent", "client_uri", "logo_uri", "policy_uri", "tos_uri", "brand_color", "access_ttl", "refresh_idle_ttl", "refresh_absolute_ttl",
     "refresh_rotation", "disabled", "enabled",
 ]))]
 pub(super) struct UpdateArgs {
@@ -173,6 +204,7 @@ pub(super) async fn run(verb: Verb, work: &mut Work<'_, '_>) -> Result<(), Failu
         }
         Verb::Update(args) => update(*args, work).await,
         Verb::RotateSecret(args) => rotate_secret(args, work).await,
+        Verb::RegistrationToken(args) => registration_token::create(args, work).await,
         Verb::Delete { id, care } => delete(&id, care, work).await,
     }
 }
@@ -237,6 +269,15 @@ impl Properties {
             post_logout_redirect_uris: said(self.post_logout_redirect_uri),
             backchannel_logout_uri: self.backchannel_logout_uri,
             signing_algorithm: self.access_token_signing_alg,
+            id_token_algorithm: self.id_token_signed_response_alg,
+            pairwise: self.subject_type.map(|subject_type| subject_type == "pairwise"),
+            pkce_optional: self.pkce_optional,
+            skip_consent: self.skip_consent,
+            client_uri: self.client_uri,
+            logo_uri: self.logo_uri,
+            policy_uri: self.policy_uri,
+            tos_uri: self.tos_uri,
+            brand_color: self.brand_color,
             access_ttl: seconds(self.access_ttl),
             refresh_idle_ttl: seconds(self.refresh_idle_ttl),
             refresh_absolute_ttl: seconds(self.refresh_absolute_ttl),

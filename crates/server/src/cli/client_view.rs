@@ -34,6 +34,22 @@ pub(super) struct ClientView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token_signed_response_alg: Option<SigningAlgorithm>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_signed_response_alg: Option<SigningAlgorithm>,
+    subject_type: &'static str,
+    pkce_optional: bool,
+    skip_consent: bool,
+    origin: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logo_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tos_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brand_color: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     access_ttl: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_idle_ttl: Option<i64>,
@@ -71,6 +87,16 @@ impl<'a> ClientView<'a> {
             post_logout_redirect_uris: &client.post_logout_redirect_uris,
             backchannel_logout_uri: client.backchannel_logout_uri.as_deref(),
             access_token_signed_response_alg: client.signing_algorithm,
+            id_token_signed_response_alg: client.id_token_algorithm,
+            subject_type: if client.pairwise { "pairwise" } else { "public" },
+            pkce_optional: client.pkce_optional,
+            skip_consent: client.skip_consent,
+            origin: client.origin.as_str(),
+            client_uri: client.client_uri.as_deref(),
+            logo_uri: client.logo_uri.as_deref(),
+            policy_uri: client.policy_uri.as_deref(),
+            tos_uri: client.tos_uri.as_deref(),
+            brand_color: client.brand_color.as_deref(),
             access_ttl: client.access_ttl,
             refresh_idle_ttl: client.refresh_idle_ttl,
             refresh_absolute_ttl: client.refresh_absolute_ttl,
@@ -133,6 +159,28 @@ pub(super) fn show_one(view: &ClientView<'_>, out: &mut Output<'_>) -> Result<()
                     .map(|alg| alg.to_string())
                     .unwrap_or_default(),
             ),
+            (
+                "ID tokens",
+                client
+                    .id_token_signed_response_alg
+                    .map(|alg| alg.to_string())
+                    .unwrap_or_default(),
+            ),
+            ("subjects", client.subject_type.to_owned()),
+            (
+                "PKCE",
+                if client.pkce_optional {
+                    "optional"
+                } else {
+                    "required"
+                }
+                .to_owned(),
+            ),
+            (
+                "consent",
+                if client.skip_consent { "skipped" } else { "asked" }.to_owned(),
+            ),
+            ("made by", client.origin.to_owned()),
             ("access token", lifetime(client.access_ttl)),
             ("refresh idle", lifetime(client.refresh_idle_ttl)),
             ("refresh at most", lifetime(client.refresh_absolute_ttl)),
@@ -173,7 +221,7 @@ fn words<T: ToString>(items: &[T]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vouchsafe_issuer::{ApplicationType, Rotation};
+    use vouchsafe_issuer::{ApplicationType, ClientOrigin, Rotation};
 
     use super::*;
 
@@ -191,6 +239,19 @@ mod tests {
             post_logout_redirect_uris: Vec::new(),
             backchannel_logout_uri: None,
             signing_algorithm: None,
+            id_token_algorithm: None,
+            pairwise: false,
+            sector_identifier: None,
+            pkce_optional: false,
+            skip_consent: false,
+            origin: ClientOrigin::Operator,
+            registration: None,
+            document_expires_at: None,
+            client_uri: None,
+            logo_uri: None,
+            policy_uri: None,
+            tos_uri: None,
+            brand_color: None,
             access_ttl: Some(300),
             refresh_idle_ttl: None,
             refresh_absolute_ttl: None,

@@ -11,7 +11,7 @@ const DAY: u64 = 24 * HOUR;
 const SECONDS_A_DAY: i64 = 86_400;
 
 /// `2026-11-23 05:54:12Z`.
-pub(super) fn utc(at: Timestamp) -> String {
+pub(crate) fn utc(at: Timestamp) -> String {
     let (days, second) = (
         at.as_unix().div_euclid(SECONDS_A_DAY),
         at.as_unix().rem_euclid(SECONDS_A_DAY),

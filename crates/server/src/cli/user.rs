@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::json;
-use vouchsafe_issuer::{User, UserDraft};
+use serde_json::{Map, json};
+use vouchsafe_issuer::{Profile, User, UserDraft};
 use vouchsafe_protocol::{RoleName, Subject, Timestamp};
 
 use super::failure::Failure;
 use super::flags::Care;
 use super::input;
 use super::output::{record, table};
+use super::profile::{self, ProfileArgs};
 use super::role::names;
 use super::time::{utc, utc_or_empty};
 use super::work::{EVERYTHING, Work};
@@ -50,6 +51,8 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
+    /// Say more of a person, for whom apps are told it; what is not said stays
+    SetProfile(Box<ProfileArgs>),
     /// Replace a person's roles; the next token knows them
     SetRoles {
         /// Their name, or their subject
@@ -89,6 +92,9 @@ struct UserView<'a> {
     sub: &'a Subject,
     username: &'a str,
     email: Option<&'a str>,
+    email_verified: bool,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    profile: &'a Profile,
     roles: &'a [RoleName],
     locked: bool,
     has_password: bool,
@@ -108,6 +114,10 @@ pub(super) async fn run(verb: Verb, work: &mut Work<'_, '_>) -> Result<(), Failu
                 .set_user_password(&name, &password, &work.actor)
                 .await?;
             show(&name, work).await
+        }
+        Verb::SetProfile(args) => {
+            let user = profile::set(*args, work).await?;
+            show_one(&user, work)
         }
         Verb::SetRoles { name, role } => {
             let user = work.issuer.set_user_roles(&name, &role, &work.actor).await?;
@@ -180,6 +190,7 @@ fn show_one(user: &User, work: &mut Work<'_, '_>) -> Result<(), Failure> {
             ("name", view.username.to_owned()),
             ("subject", view.sub.to_string()),
             ("email", view.email.unwrap_or_default().to_owned()),
+            ("profile", said(view.profile)),
             ("roles", names(view.roles)),
             ("state", view.state().to_owned()),
             ("locked", utc_or_empty(user.locked_at)),
@@ -188,11 +199,21 @@ fn show_one(user: &User, work: &mut Work<'_, '_>) -> Result<(), Failure> {
     })
 }
 
+fn said(profile: &Profile) -> String {
+    let said = |(claim, value): (&String, &serde_json::Value)| match value.as_str() {
+        Some(text) => format!("{claim}: {text}"),
+        None => format!("{claim}: {value}"),
+    };
+    profile.iter().map(said).collect::<Vec<_>>().join(", ")
+}
+
 fn view(user: &User) -> UserView<'_> {
     UserView {
         sub: &user.subject,
         username: &user.username,
         email: user.email.as_deref(),
+        email_verified: user.email_verified,
+        profile: &user.profile,
         roles: &user.roles,
         locked: user.locked_at.is_some(),
         has_password: user.has_password,

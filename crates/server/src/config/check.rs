@@ -16,8 +16,9 @@ use super::error::ConfigError;
 use super::reader::Reader;
 use super::settings::Settings;
 use super::types::{
-    AuditConfig, Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel, OutboundConfig,
-    PasswordsConfig, RegistrationConfig, RegistrationMode, ServerConfig, StateConfig, TokensConfig,
+    AccountsConfig, AuditConfig, Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel,
+    OutboundConfig, PasswordsConfig, RegistrationConfig, RegistrationMode, ServerConfig, SessionsConfig,
+    StateConfig, TokensConfig,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -70,6 +71,8 @@ impl Reader<'_> {
         }
         let keys = self.keys(algorithms.as_deref(), max_access_ttl);
         let tokens = self.tokens(algorithms.as_deref(), max_access_ttl);
+        let sessions = self.sessions();
+        let sign_up = self.choice("accounts.sign_up", &[("true", true), ("false", false)]);
         let allow_private = self.choice("outbound.allow_private", &[("true", true), ("false", false)]);
         let dir = self.path("state.dir");
         let registration = self.registration();
@@ -82,6 +85,8 @@ impl Reader<'_> {
             database: database?,
             keys: keys?,
             tokens: tokens?,
+            sessions: sessions?,
+            accounts: AccountsConfig { sign_up: sign_up? },
             outbound: OutboundConfig {
                 allow_private: allow_private?,
             },
@@ -244,6 +249,24 @@ impl Reader<'_> {
             retry_window: retry_window?,
             retry_window_authenticated: retry_window_authenticated?,
             default_algorithm: default_algorithm?,
+        })
+    }
+
+    fn sessions(&mut self) -> Option<SessionsConfig> {
+        let idle_ttl = self.lifetime("sessions.idle_ttl");
+        let absolute_ttl = self.lifetime("sessions.absolute_ttl");
+        if let (Some(idle), Some(absolute)) = (idle_ttl, absolute_ttl)
+            && idle > absolute
+        {
+            let message = format!(
+                "must not be longer than sessions.absolute_ttl ({})",
+                show(absolute)
+            );
+            self.problem("sessions.idle_ttl", message);
+        }
+        Some(SessionsConfig {
+            idle_ttl: idle_ttl?,
+            absolute_ttl: absolute_ttl?,
         })
     }
 

@@ -17,8 +17,9 @@ pub use init::template;
 pub use settings::{Row, Settings};
 pub use sources::{Sources, process_environment};
 pub use types::{
-    AuditConfig, Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel, OutboundConfig,
-    PasswordsConfig, RegistrationConfig, RegistrationMode, ServerConfig, StateConfig, TokensConfig,
+    AccountsConfig, AuditConfig, Config, DatabaseConfig, KeysConfig, LogConfig, LogFormat, LogLevel,
+    OutboundConfig, PasswordsConfig, RegistrationConfig, RegistrationMode, ServerConfig, SessionsConfig,
+    StateConfig, TokensConfig,
 };
 
 #[cfg(test)]

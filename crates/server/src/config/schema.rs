@@ -291,6 +291,24 @@ pub(super) static KEYS: &[Key] = &[
         "Signs where nobody chose; one of keys.algorithms.",
     ),
     default(
+        "sessions.idle_ttl",
+        Kind::Duration,
+        "24h",
+        "A browser that is not used for this long is signed out.",
+    ),
+    default(
+        "sessions.absolute_ttl",
+        Kind::Duration,
+        "30d",
+        "A browser is signed out this long after signing in.",
+    ),
+    default(
+        "accounts.sign_up",
+        Kind::Boolean,
+        "false",
+        "Whether people may make accounts for themselves.",
+    ),
+    default(
         "outbound.allow_private",
         Kind::Boolean,
         "false",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use vouchsafe_issuer::RegistrationMode;
 use vouchsafe_protocol::{IssuerUrl, SecretString, SigningAlgorithm};
 
 /// A whole configuration that passed every check.
@@ -19,6 +20,10 @@ pub struct Config {
     pub keys: KeysConfig,
     /// Lifetimes of tokens.
     pub tokens: TokensConfig,
+    /// Browser sessions.
+    pub sessions: SessionsConfig,
+    /// Accounts of people.
+    pub accounts: AccountsConfig,
     /// Calls to other people's servers.
     pub outbound: OutboundConfig,
     /// What is kept outside the database.
@@ -91,6 +96,22 @@ pub struct TokensConfig {
     pub default_algorithm: SigningAlgorithm,
 }
 
+/// `[sessions]`: how long a browser stays signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionsConfig {
+    /// Unless it is used.
+    pub idle_ttl: Duration,
+    /// At most.
+    pub absolute_ttl: Duration,
+}
+
+/// `[accounts]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountsConfig {
+    /// Whether people may make accounts for themselves.
+    pub sign_up: bool,
+}
+
 /// `[outbound]`: back-channel logout, `jwks_uri`, client id documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboundConfig {
@@ -110,17 +131,6 @@ pub struct StateConfig {
 pub struct RegistrationConfig {
     /// Who may register.
     pub mode: RegistrationMode,
-}
-
-/// Who may register a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RegistrationMode {
-    /// Anybody.
-    Open,
-    /// Who holds an initial access token (RFC 7591 section 3).
-    Token,
-    /// Nobody; clients are made by the command line.
-    Closed,
 }
 
 /// `[passwords]`: Argon2id (RFC 9106).

@@ -24,7 +24,7 @@ struct RefusalBody<'a> {
 pub fn refusal_response(status: StatusCode, refusal: Refusal) -> Response {
     let reason = match refusal.reason {
         // Told apart, they would say that the client exists and the secret is right.
-        Reason::WrongAuthMethod => Reason::BadCredentials,
+        Reason::WrongAuthMethod if refusal.code == ErrorCode::InvalidClient => Reason::BadCredentials,
         reason => reason,
     };
     let body = Body::from_json(RefusalBody {

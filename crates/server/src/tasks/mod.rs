@@ -1,5 +1,6 @@
 //! What the running server does by the clock. A task is a tick that says when it is due again; only its loop sleeps.
 
+mod backchannel;
 mod clock;
 mod follow;
 mod heartbeat;
@@ -26,6 +27,7 @@ pub(crate) fn start(issuer: &Arc<Issuer>, outside: &Arc<Outside>, shutdown: &wat
     run("heartbeat", issuer, shutdown, move |issuer| {
         heartbeat::tick(issuer, Arc::clone(&outside))
     });
+    run("backchannel", issuer, shutdown, backchannel::tick);
     run("clock", issuer, shutdown, clock::tick);
     run("keys", issuer, shutdown, keys::tick);
     let pace = Arc::new(Mutex::new(sweep::Pace::default()));

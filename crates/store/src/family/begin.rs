@@ -9,7 +9,7 @@ use crate::backend::{Gate, Write, retrying};
 use crate::sql::{execute, json, one, placeholders};
 use crate::{AuditEntry, Store, StoreError};
 
-const VALUES: usize = 20;
+const VALUES: usize = 22;
 
 #[derive(FromQueryResult)]
 struct Held {
@@ -26,23 +26,10 @@ impl Store {
     pub async fn begin_family(&self, new: &NewFamily, audit: &AuditEntry) -> Result<bool, StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
-            let (client, user) = (new.family.client_id.as_str(), new.family.subject.as_str());
-            write
-                .enter_gates([Gate::Client(client), Gate::User(user)])
-                .await?;
-            if !(client_is_good(&write, new).await? && user_is_good(&write, new).await?) {
+            if !may_be_born(&write, new).await? {
                 return Ok(false);
             }
-            let sql = format!(
-                "INSERT INTO refresh_family ({COLUMNS}) SELECT {} \
-                 WHERE NOT EXISTS (SELECT 1 FROM issuer_key WHERE kid = $13 AND compromised_at IS NOT NULL)",
-                placeholders(1, VALUES)
-            );
-            if execute(&*write, &sql, values_of(&new.family)).await? == 0 {
-                // Somebody revoked the MAC key, and this process does not know yet.
-                return Err(StoreError::Stale { what: "MAC key" });
-            }
-            crate::audit::write(&*write, audit).await?;
+            give_birth(&write, new, audit).await?;
             reach("family.before_commit");
             write.commit().await?;
             reach("family.after_commit");
@@ -50,6 +37,30 @@ impl Store {
         })
         .await
     }
+}
+
+/// Holds the person and the client until the commit; false when one of them is no longer good. Nothing else of the birth
+/// may be locked before.
+pub(crate) async fn may_be_born(write: &Write, new: &NewFamily) -> Result<bool, StoreError> {
+    let (client, user) = (new.family.client_id.as_str(), new.family.subject.as_str());
+    write
+        .enter_gates([Gate::Client(client), Gate::User(user)])
+        .await?;
+    Ok(client_is_good(write, new).await? && user_is_good(write, new).await?)
+}
+
+/// Makes the row and its audit entry inside the transaction of a caller who held what it is born of.
+pub(crate) async fn give_birth(write: &Write, new: &NewFamily, audit: &AuditEntry) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO refresh_family ({COLUMNS}) SELECT {} \
+         WHERE NOT EXISTS (SELECT 1 FROM issuer_key WHERE kid = $13 AND compromised_at IS NOT NULL)",
+        placeholders(1, VALUES)
+    );
+    if execute(&**write, &sql, values_of(&new.family)).await? == 0 {
+        // Somebody revoked the MAC key, and this process does not know yet.
+        return Err(StoreError::Stale { what: "MAC key" });
+    }
+    crate::audit::write(&**write, audit).await
 }
 
 async fn client_is_good(write: &Write, new: &NewFamily) -> Result<bool, StoreError> {
@@ -96,5 +107,7 @@ fn values_of(family: &Family) -> [sea_orm::Value; VALUES] {
         family.absolute_expires_at.as_unix().into(),
         None::<i64>.into(),
         None::<String>.into(),
+        family.session_id.clone().into(),
+        family.claims.clone().into(),
     ]
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::failpoint::reach;
-use vouchsafe_protocol::{ClientId, FamilyId, Kid, RevocationKind, Subject, Timestamp};
+use vouchsafe_protocol::{ClientId, FamilyId, Kid, OFFLINE_ACCESS, RevocationKind, Subject, Timestamp};
 
 use super::model::RevokeReason;
 use crate::backend::{Gate, Write, retrying};
 use crate::log::{append_revocation, append_revocations};
+use crate::logout_delivery::{tell, tell_of};
+use crate::session::{end_all_sessions, end_sessions_of};
 use crate::sql::{all, execute};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
 
@@ -26,45 +28,49 @@ struct Ended {
     ends_at: i64,
 }
 
-/// Which families end: those with this value in this column, or all.
-type Which<'a> = Option<(&'static str, &'a str)>;
+/// Which families end: those with these values in these columns; all, if there are none.
+type Which<'a> = &'a [(&'static str, &'a str)];
 
-/// Ends what is alive, some thousands at a time in the order in which everyone takes them, and shows each to `see`.
+/// Ends what is alive, some thousands at a time in the order in which everyone takes them, and shows each to `see`. Their
+/// clients are told.
 async fn end_alive(
     write: &Write,
     which: Which<'_>,
     (at, reason): (Timestamp, RevokeReason),
     mut see: impl FnMut(Ended),
 ) -> Result<(), StoreError> {
-    let (filter, value) = match which {
-        Some((column, value)) => (format!("{column} = $1"), value),
-        // Always true; the other parameters keep their numbers.
-        None => ("$1 = ''".to_owned(), ""),
-    };
+    let filter: Vec<String> = (1..)
+        .zip(which)
+        .map(|(number, (column, _))| format!("{column} = ${number} AND "))
+        .collect();
+    let filter = filter.concat();
+    let [after_at, last_at, ended_at, reason_at] = [1, 2, 3, 4].map(|number| which.len() + number);
     let take = format!(
-        "SELECT id FROM refresh_family WHERE {filter} AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT {BATCH}{}",
+        "SELECT id FROM refresh_family WHERE {filter}revoked_at IS NULL AND id > ${after_at} ORDER BY id LIMIT {BATCH}{}",
         write.for_update()
     );
     let end = format!(
-        "UPDATE refresh_family SET revoked_at = $4, revoke_reason = $5 \
-         WHERE {filter} AND revoked_at IS NULL AND id > $2 AND id <= $3 \
+        "UPDATE refresh_family SET revoked_at = ${ended_at}, revoke_reason = ${reason_at} \
+         WHERE {filter}revoked_at IS NULL AND id > ${after_at} AND id <= ${last_at} \
          RETURNING id, created_at, rotated_at, \
          CASE WHEN idle_expires_at < absolute_expires_at THEN idle_expires_at ELSE absolute_expires_at END AS ends_at"
     );
+    let those = || which.iter().map(|(_, value)| Value::from(*value));
     let mut after = String::new();
     loop {
-        let taken: Vec<Id> = all(&**write, &take, [value.into(), after.as_str().into()]).await?;
+        let values = those().chain([after.as_str().into()]);
+        let taken: Vec<Id> = all(&**write, &take, values).await?;
         let Some(last) = taken.into_iter().next_back() else {
             return Ok(());
         };
-        let values: [Value; 5] = [
-            value.into(),
+        let values = those().chain([
             after.as_str().into(),
             last.id.as_str().into(),
             at.as_unix().into(),
             reason.as_str().into(),
-        ];
+        ]);
         let ended: Vec<Ended> = all(&**write, &end, values).await?;
+        tell_of(write, (&after, &last.id), (at, reason)).await?;
         ended.into_iter().for_each(&mut see);
         after = last.id;
     }
@@ -94,16 +100,88 @@ pub(super) async fn end_family(
     }
     let revocation = stamp();
     let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE id = $1";
-    let at = revocation.at.as_unix();
+    let at = revocation.at;
     execute(
         &**write,
         sql,
-        [sid.as_str().into(), at.into(), reason.as_str().into()],
+        [sid.as_str().into(), at.as_unix().into(), reason.as_str().into()],
     )
     .await?;
+    tell(write, sid.as_str(), (at, reason)).await?;
     append_revocation(write, &revocation).await?;
     crate::audit::write(&**write, audit).await?;
     Ok(true)
+}
+
+/// What signing out of a browser came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Families that ended.
+    pub out: u64,
+    /// Families that stay, since they were granted with `offline_access`.
+    pub in_still: u64,
+}
+
+/// Ends the families of a browser session that were granted without `offline_access`, inside the transaction of a caller
+/// who ended the session. The clients of the others are told all the same.
+pub(crate) async fn end_of_session(
+    write: &Write,
+    session_id: &str,
+    stamp: impl Fn() -> NewRevocation,
+) -> Result<Signed, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Granted {
+        id: String,
+        scope: String,
+    }
+    let sql = format!(
+        "SELECT id, scope FROM refresh_family WHERE session_id = $1 AND revoked_at IS NULL ORDER BY id{}",
+        write.for_update()
+    );
+    let families: Vec<Granted> = all(&**write, &sql, [session_id.into()]).await?;
+    let revocation = stamp();
+    let how = (revocation.at, RevokeReason::SignedOut);
+    let (mut signed, mut named) = (Signed::default(), Vec::new());
+    for family in families {
+        tell(write, &family.id, how).await?;
+        if family.scope.split(' ').any(|scope| scope == OFFLINE_ACCESS) {
+            signed.in_still += 1;
+            continue;
+        }
+        let sql = "UPDATE refresh_family SET revoked_at = $2, revoke_reason = $3 WHERE id = $1";
+        let values = [
+            family.id.as_str().into(),
+            how.0.as_unix().into(),
+            how.1.as_str().into(),
+        ];
+        execute(&**write, sql, values).await?;
+        signed.out += 1;
+        named.push(family.id);
+    }
+    append_revocations(write, &sessions(&revocation, named)).await?;
+    Ok(signed)
+}
+
+/// Gives the families of one browser session to the one that takes its place, inside the caller's transaction.
+pub(crate) async fn move_families(write: &Write, from: &str, to: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE refresh_family SET session_id = $2 WHERE session_id = $1 AND revoked_at IS NULL";
+    execute(&**write, sql, [from.into(), to.into()]).await.map(drop)
+}
+
+/// Ends every family that a person granted to a client, inside the transaction of a caller who closed the person's gate.
+pub(crate) async fn end_of_consent(
+    write: &Write,
+    subject: &Subject,
+    client_id: &ClientId,
+    stamp: impl Fn() -> NewRevocation,
+) -> Result<u64, StoreError> {
+    let which = [("subject", subject.as_str()), ("client_id", client_id.as_str())];
+    let mut named = Vec::new();
+    let how = (stamp().at, RevokeReason::ConsentWithdrawn);
+    end_alive(write, &which, how, |ended| named.push(ended.id)).await?;
+    let ended = named.len() as u64;
+    append_revocations(write, &sessions(&stamp(), named)).await?;
+    Ok(ended)
 }
 
 /// Ends every family of a person and every access token issued to them up to now, inside the caller's transaction, which
@@ -115,9 +193,10 @@ pub(crate) async fn end_of_subject(
     reason: RevokeReason,
 ) -> Result<u64, StoreError> {
     let mut named = Vec::new();
-    let which = Some(("subject", subject.as_str()));
+    let which = [("subject", subject.as_str())];
+    end_sessions_of(write, subject, stamp().at).await?;
     // Each is named: a person has few, and a clock that stepped back spares none of their tokens.
-    end_alive(write, which, (stamp().at, reason), |ended| named.push(ended.id)).await?;
+    end_alive(write, &which, (stamp().at, reason), |ended| named.push(ended.id)).await?;
     let ended = named.len() as u64;
     append_with(write, &stamp(), named).await?;
     Ok(ended)
@@ -134,9 +213,14 @@ pub(crate) async fn end_of_client(
     let begun = stamp().at;
     let just_now = begun.minus(CLOCKS_APART).as_unix();
     let (mut ended, mut named) = (0, Vec::new());
+    // What waits to be redeemed falls with what was.
+    for table in ["authorization_code", "device_code"] {
+        let sql = format!("DELETE FROM {table} WHERE client_id = $1 AND redeemed_at IS NULL");
+        execute(&**write, &sql, [client_id.as_str().into()]).await?;
+    }
     end_alive(
         write,
-        Some(("client_id", client_id.as_str())),
+        &[("client_id", client_id.as_str())],
         (begun, reason),
         |family| {
             ended += 1;
@@ -159,9 +243,9 @@ pub(crate) async fn end_of_mac_key(
     revocation: &NewRevocation,
 ) -> Result<u64, StoreError> {
     let mut named = Vec::new();
-    let which = Some(("mac_kid", kid.as_str()));
+    let which = [("mac_kid", kid.as_str())];
     let how = (revocation.at, RevokeReason::MacKeyRevoked);
-    end_alive(write, which, how, |ended| named.push(ended.id)).await?;
+    end_alive(write, &which, how, |ended| named.push(ended.id)).await?;
     let ended = named.len() as u64;
     append_revocations(write, &sessions(revocation, named)).await?;
     Ok(ended)
@@ -170,7 +254,8 @@ pub(crate) async fn end_of_mac_key(
 /// Ends every family there is, inside the caller's transaction; says how many were not over by themselves.
 pub(crate) async fn end_of_all(write: &Write, now: Timestamp) -> Result<u64, StoreError> {
     let mut alive = 0;
-    end_alive(write, None, (now, RevokeReason::Rollback), |ended| {
+    end_all_sessions(write, now).await?;
+    end_alive(write, &[], (now, RevokeReason::Rollback), |ended| {
         alive += u64::from(ended.ends_at > now.as_unix());
     })
     .await?;

@@ -9,8 +9,12 @@ mod read;
 mod recent;
 mod rotate;
 
+pub(crate) use begin::{give_birth, may_be_born};
 pub use decision::{Decision, Presented, decide};
-pub(crate) use end::{end_of_all, end_of_client, end_of_mac_key, end_of_subject};
+pub use end::Signed;
+pub(crate) use end::{
+    end_of_all, end_of_client, end_of_consent, end_of_mac_key, end_of_session, end_of_subject, move_families,
+};
 pub use model::{Ended, Family, NewFamily, RevokeReason};
 pub(crate) use queue::RotationQueue;
 pub use read::{FamilyFilter, FamilySummary};

@@ -32,10 +32,18 @@ pub enum RevokeReason {
     MacKeyRevoked,
     /// The database lost commits, and with them what may have ended or moved it.
     Rollback,
+    /// The person signed out of the browser it was granted in.
+    SignedOut,
+    /// The person took back what they had allowed the client.
+    ConsentWithdrawn,
+    /// The person ended it by itself.
+    EndedByPerson,
+    /// The code that it was made of came back (RFC 6749 4.1.2).
+    CodeReused,
 }
 
 impl RevokeReason {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 14] = [
         Self::Revoked,
         Self::Reused,
         Self::Operator,
@@ -46,6 +54,10 @@ impl RevokeReason {
         Self::ClientDeleted,
         Self::MacKeyRevoked,
         Self::Rollback,
+        Self::SignedOut,
+        Self::ConsentWithdrawn,
+        Self::EndedByPerson,
+        Self::CodeReused,
     ];
 
     /// The word in the database and in the audit.
@@ -62,6 +74,10 @@ impl RevokeReason {
             Self::ClientDeleted => "client_deleted",
             Self::MacKeyRevoked => "mac_key_revoked",
             Self::Rollback => "state_rollback",
+            Self::SignedOut => "signed_out",
+            Self::ConsentWithdrawn => "consent_withdrawn",
+            Self::EndedByPerson => "ended_by_person",
+            Self::CodeReused => "code_reused",
         }
     }
 }
@@ -127,6 +143,10 @@ pub struct Family {
     pub absolute_expires_at: Timestamp,
     /// When and why it was ended.
     pub ended: Option<Ended>,
+    /// The browser session it was granted in, if there was one.
+    pub session_id: Option<String>,
+    /// The claims that were asked for by name, as JSON.
+    pub claims: Option<String>,
 }
 
 impl Family {
@@ -180,11 +200,13 @@ pub(super) struct Row {
     absolute_expires_at: i64,
     revoked_at: Option<i64>,
     revoke_reason: Option<String>,
+    session_id: Option<String>,
+    claims: Option<String>,
 }
 
 pub(super) const COLUMNS: &str = "id, client_id, subject, scope, audience, auth_time, acr, amr, refreshable, seq, \
     current_jti, previous_jti, mac_kid, rotated_at, recent, created_at, idle_expires_at, absolute_expires_at, \
-    revoked_at, revoke_reason";
+    revoked_at, revoke_reason, session_id, claims";
 
 impl Row {
     pub(super) fn id(&self) -> &str {
@@ -229,6 +251,8 @@ impl Row {
             idle_expires_at: instant(self.idle_expires_at),
             absolute_expires_at: instant(self.absolute_expires_at),
             ended,
+            session_id: self.session_id,
+            claims: self.claims,
         })
     }
 }

@@ -152,6 +152,8 @@ impl Row {
                 at: instant(0),
                 reason: reason(end),
             }),
+            session_id: None,
+            claims: None,
         }
     }
 }

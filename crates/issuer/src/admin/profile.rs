@@ -1,0 +1,100 @@
+//! What is told of a person (OpenID Connect Core 5.1), said by an operator.
+
+use serde_json::Value;
+use vouchsafe_store::User;
+
+use super::user::is_address;
+use super::{AdminError, or_not_found};
+use crate::audit::{Event, Remark};
+use crate::{Actor, Issuer};
+
+const LONGEST: usize = 500;
+/// The claims that are texts and not the account's own.
+const TEXTS: [&str; 13] = [
+    "name",
+    "family_name",
+    "given_name",
+    "middle_name",
+    "nickname",
+    "profile",
+    "picture",
+    "website",
+    "gender",
+    "birthdate",
+    "zoneinfo",
+    "locale",
+    "phone_number",
+];
+const PHONE_VERIFIED: &str = "phone_number_verified";
+
+/// What is said of a person; what is not said stays.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileDraft {
+    /// Where mail reaches them; an empty text takes it away.
+    pub email: Option<String>,
+    /// Whether somebody made sure of that.
+    pub email_verified: Option<bool>,
+    /// Claims that are texts, by name; an empty text takes one away.
+    pub texts: Vec<(&'static str, String)>,
+    /// Whether somebody made sure of the telephone number.
+    pub phone_number_verified: Option<bool>,
+}
+
+impl Issuer {
+    /// Changes what is told of a person; the next answer of userinfo knows it.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn set_user_profile(
+        &self,
+        name: &str,
+        draft: &ProfileDraft,
+        actor: &Actor,
+    ) -> Result<User, AdminError> {
+        let user = self.show_user(name).await?;
+        let (subject, mut profile) = (user.subject, user.profile);
+        for (claim, text) in &draft.texts {
+            check(claim, text)?;
+            if text.is_empty() {
+                profile.remove(*claim);
+            } else {
+                profile.insert((*claim).to_owned(), Value::from(text.as_str()));
+            }
+        }
+        if let Some(verified) = draft.phone_number_verified {
+            profile.insert(PHONE_VERIFIED.to_owned(), Value::from(verified));
+        }
+        let email = draft
+            .email
+            .clone()
+            .or(user.email)
+            .filter(|email| !email.is_empty());
+        if email.as_deref().is_some_and(|email| !is_address(email)) {
+            return Err(AdminError::invalid("this is not a mail address"));
+        }
+        // A new address is one that nobody made sure of.
+        let verified = draft
+            .email_verified
+            .unwrap_or(user.email_verified && draft.email.is_none());
+        let audit = Remark::new(Event::UserProfileSet, actor, self.now())
+            .subject(&subject)
+            .entry();
+        let stored = self
+            .store
+            .set_profile(&subject, (email.as_deref(), verified), &profile, &audit)
+            .await;
+        or_not_found(stored, "user", name)?;
+        self.concluded(&audit).await?;
+        self.show_user(subject.as_str()).await
+    }
+}
+
+fn check(claim: &str, text: &str) -> Result<(), AdminError> {
+    let known = TEXTS.contains(&claim);
+    let bad = text.len() > LONGEST || text.chars().any(char::is_control);
+    let address = ["profile", "picture", "website"].contains(&claim);
+    if !known || bad || (address && !text.is_empty() && !text.starts_with("https://")) {
+        return Err(AdminError::invalid(format!("{claim} cannot be this")));
+    }
+    Ok(())
+}

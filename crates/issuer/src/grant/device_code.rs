@@ -1,0 +1,125 @@
+//! The device grant (RFC 8628 3.4, 3.5): a device asks until a person has decided, and gets its tokens once.
+
+use vouchsafe_protocol::{ErrorCode, FamilyId, Reason, ResourceUri, SecretString};
+use vouchsafe_store::{Approval, DeviceCode, DeviceState, Family, FoundDeviceCode, NewFamily, Redeemed};
+
+use crate::audit::{Event, Remark, announce};
+use crate::mint::{Birth, PersonGrant};
+use crate::opaque::hash_of;
+use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
+
+impl Issuer {
+    pub(crate) async fn device_code(
+        &self,
+        client: &Authenticated,
+        presented: &SecretString,
+        resource: Option<&ResourceUri>,
+    ) -> Result<TokenGrant, Error> {
+        let found = self.store.device_code(&hash_of(presented.expose())).await?;
+        let found = found.ok_or(invalid(Reason::UnknownToken))?;
+        let code = &found.code;
+        issued_to(client, code)?;
+        let approval = self.approval(&found).await?;
+        let target = self.target_of_grant(client, &code.audience, resource).await?;
+        self.still_held(client, &code.audience, &code.scope)?;
+        self.must_be_able_to_mint(client, &target).await?;
+        self.must_be_able_to_sign_id_token(client, &code.scope, self.now())?;
+        let authority = self.authority_of(&approval.subject).await?;
+        let family = self.redeem_device(client, code, approval).await?;
+        let now = family.created_at;
+        self.grant_to_person(PersonGrant {
+            client,
+            target: &target,
+            family: &family,
+            authority: &authority,
+            asked: None,
+            nonce: None,
+            now,
+        })
+        .await
+    }
+
+    /// The person's yes, or why there is none to act on.
+    async fn approval<'a>(&self, found: &'a FoundDeviceCode) -> Result<&'a Approval, Error> {
+        let (code, now) = (&found.code, self.now());
+        match &found.state {
+            DeviceState::Redeemed(family) => {
+                tracing::warn!(
+                    event = "device_code_reuse_detected",
+                    client_id = code.client_id.as_str(),
+                    sid = family.as_str()
+                );
+                Err(invalid(Reason::Reused))
+            }
+            _ if now >= code.expires_at => Err(Error::refused(ErrorCode::ExpiredToken, Reason::Expired)),
+            DeviceState::Approved(approval) => Ok(approval),
+            DeviceState::Denied => Err(Error::refused(ErrorCode::AccessDenied, Reason::Denied)),
+            DeviceState::Pending => {
+                let early = self.store.poll_device(found, now).await?;
+                Err(match early {
+                    true => Error::refused(ErrorCode::SlowDown, Reason::TooSoon),
+                    false => Error::refused(ErrorCode::AuthorizationPending, Reason::Pending),
+                })
+            }
+        }
+    }
+
+    async fn redeem_device(
+        &self,
+        client: &Authenticated,
+        code: &DeviceCode,
+        approval: &Approval,
+    ) -> Result<Family, Error> {
+        let now = self.now();
+        let family = self.unborn_family(
+            client,
+            Birth {
+                id: FamilyId::random(self.entropy()),
+                subject: approval.subject.clone(),
+                scope: code.scope.clone(),
+                audience: code.audience.clone(),
+                auth_time: approval.auth_time,
+                acr: approval.acr.clone(),
+                amr: approval.amr.clone(),
+                // A device stays when the browser that let it in signs out.
+                session_id: None,
+                claims: None,
+            },
+            now,
+        )?;
+        let actor = Actor::User(approval.subject.clone());
+        let audit = Remark::new(Event::FamilyBegun, &actor, now)
+            .client(&client.id)
+            .subject(&approval.subject)
+            .family(&family.id)
+            .with("grant", "device_code")
+            .entry();
+        let new = NewFamily {
+            family,
+            password_hash: None,
+        };
+        match self.store.redeem_device_code(code, &new, &audit).await? {
+            Redeemed::Now => {
+                announce(&audit);
+                Ok(new.family)
+            }
+            Redeemed::NotNow => Err(invalid(Reason::Reused)),
+            Redeemed::Refused => Err(invalid(Reason::Revoked)),
+        }
+    }
+}
+
+fn invalid(reason: Reason) -> Error {
+    Error::refused(ErrorCode::InvalidGrant, reason)
+}
+
+fn issued_to(client: &Authenticated, code: &DeviceCode) -> Result<(), Error> {
+    if code.client_id == client.id {
+        return Ok(());
+    }
+    tracing::warn!(
+        event = "device_code_client_mismatch",
+        client_id = client.id.as_str()
+    );
+    Err(invalid(Reason::ClientMismatch))
+}

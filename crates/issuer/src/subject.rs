@@ -1,0 +1,32 @@
+//! Who a person is to a client: the same to all, or to each sector another (OpenID Connect Core 8.1).
+
+use vouchsafe_protocol::{GrantType, Subject, redirect_uri};
+use vouchsafe_store::Client;
+
+use crate::{Error, Issuer};
+
+impl Issuer {
+    /// `sub` of a person in the tokens of a client.
+    pub(crate) async fn sub_for(&self, client: &Client, subject: &Subject) -> Result<Subject, Error> {
+        if !client.pairwise {
+            return Ok(subject.clone());
+        }
+        let fresh = Subject::random(self.entropy());
+        let sector = sector_of(client);
+        Ok(self.store.pairwise_subject(subject, &sector, &fresh).await?)
+    }
+}
+
+/// The sector that was registered, else the host of the redirect URIs; the client itself where that would be everybody's
+/// own machine, or where a device could ask that no redirect proves anything of.
+fn sector_of(client: &Client) -> String {
+    let by_device = client.is_self_registered() && client.grants.contains(&GrantType::DeviceCode);
+    if by_device {
+        return client.id.to_string();
+    }
+    let registered = client.sector_identifier.clone();
+    let redirect_to = client.redirect_uris.first();
+    let elsewhere = redirect_to.filter(|uri| !redirect_uri::is_loopback(uri));
+    let host = || elsewhere.and_then(|uri| redirect_uri::host_of(uri));
+    registered.or_else(host).unwrap_or_else(|| client.id.to_string())
+}

@@ -445,7 +445,7 @@ fn assert_as_a_stranger(client: &Client, open: &ResourceUri) {
             GrantType::DeviceCode
         ]
     );
-    assert_eq!(client.resources, [open.clone()]);
+    assert_eq!(client.resources, std::slice::from_ref(open));
     assert_eq!(client.scope.to_string(), "notes:read openid");
     assert!(client.signing_algorithm.is_none());
     let lives = [

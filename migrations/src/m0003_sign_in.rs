@@ -90,6 +90,8 @@ fn browser_tables() -> Vec<NewTable> {
                 big("idle_expires_at"),
                 big("absolute_expires_at"),
                 big_null("ended_at"),
+                // The session that took its place in the same browser.
+                text_null("replaced_by"),
             ],
         ),
         table(

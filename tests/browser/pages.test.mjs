@@ -133,8 +133,16 @@ const PAGES = {
   }),
   logout: signedIn((page) => page.goto(`${vs.issuer}/logout?client_id=plain`)),
   'signed-out': stranger((page) => page.goto(`${vs.issuer}/signed-out`)),
+  'signed-out-back': stranger((page) => page.goto(`${vs.issuer}/logout?${new URLSearchParams({
+    client_id: 'plain', post_logout_redirect_uri: `${apps.plain.origin}/goodbye`,
+  })}`)),
   'error-client': stranger((page) => authorize(page, 'plain', { client_id: 'nobody' })),
   'error-redirect': stranger((page) => authorize(page, 'plain', { redirect_uri: 'https://evil.example/' })),
+  'error-registered': stranger((page) => {
+    const wrong = new URL(registered);
+    wrong.searchParams.set('scope', 'openid nothing:known');
+    return page.goto(wrong.href);
+  }),
   'form-post': signedIn(async (page) => {
     // It leaves by itself; without its script it stays to be looked at.
     await page.route(/form-post[^/]*\.js/, (route) => route.fulfill({ contentType: 'text/javascript', body: '' }));

@@ -127,7 +127,7 @@ async fn a01_a07_h10_what_no_address_can_be_trusted_with_is_told_on_a_page() {
     };
     change(&app, "gone", &gone).await;
     let (stranger, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
-    let long = "s".repeat(2_049);
+    let long = "s".repeat(8_193);
     let table: &[(&[(&str, &str)], &str)] = &[
         (&[("client_id", "nobody")], "unknown_client"),
         (&[("client_id", "")], "unknown_client"),
@@ -712,6 +712,93 @@ async fn a27_cl12_an_answer_names_the_issuer_as_its_metadata_does() {
     let odd = "a b&c=d#e%20+\u{e4}\"<>";
     let page = alice.authorize(&web, &[("state", odd)]).await;
     assert_eq!(page.answer("state").as_deref(), Some(odd));
+}
+
+#[tokio::test]
+async fn a_long_state_comes_back_whole_by_way_of_every_page() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    app.user("alice", &[]).await;
+    // As many bytes as may be, each of them escaped.
+    let state = "\u{e4}".repeat(4_096);
+    let browser = Browser::new(&app);
+    let asked = browser.authorize(&web, &[("state", &state)]).await;
+    let signed_in = sign_in_at(&browser, &asked, "alice").await;
+    let asked = browser.follow(&signed_in).await;
+    let decided = browser.submit(&browser.follow(&asked).await, ALLOW).await;
+    assert!(decided.answer("code").is_some(), "{decided:?}");
+    assert_eq!(decided.answer("state"), Some(state));
+}
+
+#[tokio::test]
+async fn a07_a_refusal_is_sent_to_a_client_that_nobody_vouches_for_only_if_the_person_wants_that() {
+    let app = Setup::default().set("registration.mode", "open").start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let said = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"});
+    let stranger = register(&app, &said).await;
+    let stranger = stranger.str("client_id");
+    let (nobody, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
+    let bad = [("client_id", stranger), ("scope", "openid \"")];
+    for browser in [&nobody, &alice] {
+        let page = browser.authorize(&web, &bad).await;
+        assert_page(&page, ("invalid_scope", "invalid_parameter"), "a stranger");
+        let text = page.text.replace("&#38;", "&");
+        let link = format!("<a class=\"button\" href=\"{CALLBACK}?error=invalid_scope&");
+        assert!(
+            text.contains(&link) && text.contains("&state=st4te&iss="),
+            "{text}"
+        );
+        assert!(text.contains("Back to app.example"), "{text}");
+
+        let more = [bad[0], bad[1], ("response_mode", "form_post")];
+        let page = browser.authorize(&web, &more).await;
+        assert_page(
+            &page,
+            ("invalid_scope", "invalid_parameter"),
+            "a stranger, by a form",
+        );
+        assert_eq!(page.form().0, CALLBACK);
+        assert_eq!(page.hidden("error"), "invalid_scope");
+        assert!(!page.text.contains("<script"), "{}", page.text);
+
+        // A hidden frame shows no page.
+        let more = [bad[0], bad[1], ("prompt", "none")];
+        let page = browser.authorize(&web, &more).await;
+        assert_eq!(error_of(&app.issuer, &page), "invalid_scope");
+        // An operator vouches for this one.
+        let page = browser.authorize(&web, &bad[1..]).await;
+        assert_eq!(error_of(&app.issuer, &page), "invalid_scope");
+    }
+}
+
+#[tokio::test]
+async fn h12_a_step_is_not_taken_by_head() {
+    let app = Setup::default().set("accounts.sign_up", "true").start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let request = format!("/authorize?{}", Browser::request(&web, &[]));
+    let onward = in_query(&request);
+    let head = async |path: &str| {
+        let address = format!("{}{path}", app.base);
+        let request = app.http.request(reqwest::Method::HEAD, address);
+        Answer::read(request.send().await.unwrap()).await
+    };
+    for path in [
+        request.clone(),
+        format!("/consent?continue={onward}"),
+        format!("/select-account?continue={onward}"),
+        "/device/confirm?user_code=BCDF-GHJK".to_owned(),
+        "/logout".to_owned(),
+    ] {
+        let refused = head(&path).await;
+        assert_eq!(refused.status, 405, "{path}");
+        assert_eq!(refused.header("allow"), Some("GET, POST"), "{path}");
+    }
+    let refused = head("/account/session").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
+    for path in ["/sign-in", "/sign-up", "/device", "/signed-out", "/account"] {
+        let shown = head(path).await;
+        assert_eq!((shown.status, shown.text.as_str()), (200, ""), "{path}");
+    }
 }
 
 #[tokio::test]

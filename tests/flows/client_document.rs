@@ -1,6 +1,10 @@
 //! Clients whose id is the address of a document (OAuth Client ID Metadata Document): what the document says holds, as
 //! long as it says, and whoever writes one has nothing else of the issuer.
-#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails where it is")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper that cannot go on fails where it is"
+)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,9 +14,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use url::form_urlencoded;
 use vouchsafe_issuer::{ApplicationType, Client, ClientDraft, ClientOrigin};
 use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType};
-use vouchsafe_tests::{Browser, Page, Setup, TestApp, TestClient, claims_of};
+use vouchsafe_tests::{Answer, Browser, CLIENT_SECRET, Page, Setup, TestApp, TestClient, claims_of};
+
+use crate::register::DEVICE_CODE;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A document that could not be read is left alone for so long.
@@ -27,6 +34,8 @@ const BACK: (&str, &str) = ("redirect_uri", HERE);
 const GOOD: &str = "200 OK";
 /// Documents of strangers that are read at once.
 const AT_ONCE: usize = 20;
+/// Documents that are read for one address in a minute.
+const QUOTA: usize = 30;
 
 /// What the web server of an application answers, and after how long.
 #[derive(Clone)]
@@ -120,12 +129,21 @@ async fn serve(mut stream: TcpStream, reply: Reply) {
     let _ = stream.write_all(reply.bytes.as_bytes()).await;
 }
 
-/// An issuer that asks this machine.
+/// An issuer that anybody's client may use, and that asks this machine.
 async fn start() -> TestApp {
     Setup::default()
+        .set("registration.mode", "open")
         .set("outbound.allow_private", "true")
         .start()
         .await
+}
+
+/// A browser in which Alice is signed in.
+async fn alice(app: &TestApp) -> Browser<'_> {
+    app.user("alice", &[]).await;
+    let browser = Browser::new(app);
+    browser.sign_in("alice").await;
+    browser
 }
 
 /// Begins an authorization request in a browser of nobody.
@@ -190,6 +208,7 @@ async fn a25_cl26_a_client_is_what_its_document_says() {
 #[tokio::test]
 async fn c04_a_document_gives_its_client_nothing_that_only_an_operator_gives() {
     let app = start().await;
+    let browser = alice(&app).await;
     app.resource("https://notes.example/api", "notes:read").await;
     app.resource_with("https://inner.example/api", "inner:all", |resource| {
         resource.closed = true
@@ -204,11 +223,22 @@ async fn c04_a_document_gives_its_client_nothing_that_only_an_operator_gives() {
     said["access_ttl"] = json!(999_999);
     said["resources"] = json!(["https://inner.example/api"]);
     site.says(GOOD, &said.to_string());
-    assert!(is_known(&begin(&app, &site.client(&app)).await));
+    let client = site.client(&app);
+    let code = browser.code(&client, &[BACK]).await;
+    let grant = client.redeem_with(&code, &[BACK]).await;
+    assert_eq!(grant.str("scope"), "notes:read openid");
+    for (name, value, error) in [
+        ("scope", "openid inner:all", "invalid_scope"),
+        ("scope", "openid email", "invalid_scope"),
+        ("resource", "https://inner.example/api", "invalid_target"),
+    ] {
+        let more = [BACK, (name, value), ("prompt", "none")];
+        let refused = browser.authorize(&client, &more).await;
+        assert_eq!(refused.answer("error").as_deref(), Some(error), "{value}");
+    }
     let kept = stored(&app, &site).await.unwrap();
     assert_eq!(kept.grants, [GrantType::AuthorizationCode]);
-    assert_eq!(kept.scope.to_string(), "notes:read openid");
-    assert_eq!(kept.resources.len(), 1);
+    assert!(kept.resources.is_empty());
     assert!(!kept.skip_consent && !kept.pkce_optional && kept.access_ttl.is_none());
 }
 
@@ -229,16 +259,11 @@ fn bad_documents(site: &Site) -> Vec<(&'static str, String)> {
         ),
         ("no redirect target", with("redirect_uris", json!([]))),
         (
-            "a redirect target of another origin",
-            with("redirect_uris", json!([HERE, "https://evil.example/cb"])),
-        ),
-        (
-            "a scheme that anybody may claim",
-            with("redirect_uris", json!([HERE, "com.example.notes:/cb"])),
-        ),
-        (
-            "a target of another origin after signing out",
-            with("post_logout_redirect_uris", json!(["https://evil.example/bye"])),
+            "redirect targets of other origins alone",
+            with(
+                "redirect_uris",
+                json!(["https://evil.example/cb", "com.example.notes:/cb"]),
+            ),
         ),
         (
             "a public secret",
@@ -282,6 +307,35 @@ async fn c02_c04_a_document_that_breaks_a_rule_makes_no_client() {
         }
         assert!(stored(&app, &site).await.is_none(), "{why}");
     }
+}
+
+#[tokio::test]
+async fn c02_cl26_a_document_keeps_what_leads_home_and_drops_the_rest() {
+    let app = start().await;
+    let browser = alice(&app).await;
+    let site = Site::start().await;
+    let elsewhere = [
+        "https://evil.example/cb",
+        "com.example.notes:/cb",
+        "cursor://notes/cb",
+        "javascript:alert(1)",
+    ];
+    let mut said = site.document();
+    said["redirect_uris"] = json!([elsewhere[0], HERE, elsewhere[1], elsewhere[2], elsewhere[3]]);
+    said["post_logout_redirect_uris"] = json!(["https://evil.example/bye", "http://127.0.0.1/bye"]);
+    site.says(GOOD, &said.to_string());
+    let client = site.client(&app);
+    for to in elsewhere {
+        let refused = browser.authorize(&client, &[("redirect_uri", to)]).await;
+        assert!(
+            refused.status == 400 && refused.text.contains("unregistered_redirect_uri"),
+            "{to} {refused:?}"
+        );
+    }
+    browser.code(&client, &[BACK]).await;
+    let kept = stored(&app, &site).await.unwrap();
+    assert_eq!(kept.redirect_uris, [HERE]);
+    assert_eq!(kept.post_logout_redirect_uris, ["http://127.0.0.1/bye"]);
 }
 
 #[tokio::test]
@@ -407,7 +461,56 @@ async fn a02_a_document_that_changed_changes_its_client() {
         &browser.authorize(&client, &[("redirect_uri", moved)]).await
     ));
     assert_eq!(site.asked(), 2);
+    // Where somebody signed in by it, what is written down changes too.
+    app.user("alice", &[]).await;
+    browser.sign_in("alice").await;
+    browser.code(&client, &[("redirect_uri", moved)]).await;
     assert_eq!(stored(&app, &site).await.unwrap().redirect_uris, [moved]);
+    site.says(GOOD, &site.document().to_string());
+    app.advance(SHORTEST).await;
+    let refused = browser.authorize(&client, &[("redirect_uri", moved)]).await;
+    assert!(refused.status == 400 && refused.text.contains("unregistered_redirect_uri"));
+    assert_eq!(stored(&app, &site).await.unwrap().redirect_uris, [HERE]);
+}
+
+/// A document that may also be used by devices.
+fn with_devices(site: &Site) -> Value {
+    let mut said = site.document();
+    said["grant_types"] = json!(["authorization_code", "refresh_token", DEVICE_CODE]);
+    said
+}
+
+#[tokio::test]
+async fn a25_c04_a_document_that_shows_another_takes_back_what_was_asked_for() {
+    let app = start().await;
+    let (gone, waits) = (
+        "400 invalid_grant unknown_token",
+        "400 authorization_pending pending",
+    );
+    for (member, value, outcome) in [
+        ("client_name", json!("Your Bank"), gone),
+        ("redirect_uris", json!([HERE, "http://127.0.0.1/other"]), gone),
+        ("policy_uri", json!("https://app.example/policy"), waits),
+    ] {
+        let site = Site::start().await;
+        let mut said = with_devices(&site);
+        site.says(GOOD, &said.to_string());
+        let client = site.client(&app);
+        assert!(is_known(&begin(&app, &client).await));
+        app.advance(SHORTEST - SECOND).await;
+        let begun = client.post("/device_authorization", &[]).await;
+        assert_eq!(begun.outcome(), "200", "{}", begun.text);
+        said[member] = value;
+        site.says(GOOD, &said.to_string());
+        app.advance(SECOND).await;
+        assert!(is_known(&begin(&app, &client).await));
+        assert_eq!(site.asked(), 2);
+        let form = [
+            ("grant_type", DEVICE_CODE),
+            ("device_code", begun.str("device_code")),
+        ];
+        assert_eq!(client.token(&form).await.outcome(), outcome, "{member}");
+    }
 }
 
 #[tokio::test]
@@ -456,6 +559,7 @@ async fn twenty_requests_at_once_read_one_document() {
         app.advance(SHORTEST).await;
         join_all((0..20).map(|_| begin(&app, &client))).await;
         assert_eq!(site.asked(), 2, "{head}");
+        app.advance(MINUTE * 2).await;
     }
 }
 
@@ -489,7 +593,7 @@ async fn c03_strangers_do_not_make_the_issuer_ask_without_end() {
 
 #[tokio::test]
 async fn c03_cl26_an_issuer_for_the_world_asks_no_private_address() {
-    let app = TestApp::start().await;
+    let app = Setup::default().set("registration.mode", "open").start().await;
     let site = Site::start().await;
     let rest = site.id.strip_prefix("http://127.0.0.1:").unwrap();
     for id in [
@@ -531,28 +635,42 @@ async fn what_is_no_canonical_address_is_not_asked() {
 }
 
 #[tokio::test]
-async fn c03_no_endpoint_but_the_one_of_authorization_asks_for_a_document() {
+async fn c03_no_document_is_read_where_nobody_begins_to_sign_in() {
     let app = start().await;
-    app.user("alice", &[]).await;
     let unknown = Site::start().await;
     let stranger = unknown.client(&app);
     for (path, form) in [
         ("/token", ("grant_type", "client_credentials")),
         ("/token", ("grant_type", "refresh_token")),
         ("/revoke", ("token", "x.y.z")),
-        ("/par", ("response_type", "code")),
-        ("/device_authorization", ("scope", "openid")),
+        ("/introspect", ("token", "x.y.z")),
     ] {
         let refused = stranger.post(path, &[form]).await;
         assert_eq!(refused.outcome(), "401 invalid_client bad_credentials", "{path}");
+    }
+    // Whoever shows a secret is nobody that a document could be about.
+    for path in ["/par", "/device_authorization"] {
+        let request = app.http.post(format!("{}{path}", app.base));
+        let posted = [
+            ("client_id", unknown.id.as_str()),
+            ("client_secret", CLIENT_SECRET),
+        ];
+        let by_header = [("client_id", unknown.id.as_str()), ("scope", "openid")];
+        let encoded: String = form_urlencoded::byte_serialize(unknown.id.as_bytes()).collect();
+        for request in [
+            request.try_clone().unwrap().form(&posted),
+            request.basic_auth(encoded, Some(CLIENT_SECRET)).form(&by_header),
+        ] {
+            let refused = Answer::read(request.send().await.unwrap()).await;
+            assert_eq!(refused.outcome(), "401 invalid_client bad_credentials", "{path}");
+        }
     }
     assert_eq!(unknown.asked(), 0);
 
     // A client that is known lives on from its refresh tokens, however old its document and whatever became of it.
     let site = Site::start().await;
     let client = site.client(&app);
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = alice(&app).await;
     let code = browser.code(&client, &[BACK]).await;
     let mut grant = client.redeem_with(&code, &[BACK]).await;
     site.says("404 Not Found", "");
@@ -566,12 +684,150 @@ async fn c03_no_endpoint_but_the_one_of_authorization_asks_for_a_document() {
 }
 
 #[tokio::test]
+async fn cl26_a_client_by_document_pushes_its_request_and_lets_devices_wait() {
+    let app = start().await;
+    let browser = alice(&app).await;
+    let site = Site::start().await;
+    site.says(GOOD, &with_devices(&site).to_string());
+    let client = site.client(&app);
+    let query = Browser::request(&client, &[BACK]);
+    let fields: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .filter(|(name, _)| name != "client_id")
+        .collect();
+    let fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let pushed = client.post("/par", &fields).await;
+    assert_eq!(pushed.status, 201, "{}", pushed.text);
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("client_id", client.id);
+    query.append_pair("request_uri", pushed.str("request_uri"));
+    let begun = browser.get(&format!("/authorize?{}", query.finish())).await;
+    // A pushed request that came to nothing yet writes no client down.
+    assert!(stored(&app, &site).await.is_none());
+    let code = browser.go_through(begun).await.answer("code").unwrap();
+    assert_eq!(client.redeem_with(&code, &[BACK]).await.outcome(), "200");
+
+    let begun = client.post("/device_authorization", &[]).await;
+    assert_eq!(begun.outcome(), "200", "{}", begun.text);
+    let question = format!("/device/confirm?user_code={}", begun.str("user_code"));
+    let page = browser.get(&question).await;
+    assert!(page.text.contains("Notes"), "{page:?}");
+    browser.submit(&page, &[("decision", "allow")]).await;
+    let form = [
+        ("grant_type", DEVICE_CODE),
+        ("device_code", begun.str("device_code")),
+    ];
+    assert_eq!(client.token(&form).await.outcome(), "200");
+    assert_eq!(site.asked(), 1);
+    // One that cannot be read is nobody.
+    let gone = Site::start().await;
+    gone.says("404 Not Found", "");
+    for path in ["/par", "/device_authorization"] {
+        let refused = gone.client(&app).post(path, &[("scope", "openid")]).await;
+        assert_eq!(refused.outcome(), "401 invalid_client bad_credentials", "{path}");
+    }
+    assert_eq!(gone.asked(), 1);
+}
+
+#[tokio::test]
+async fn c03_one_address_has_so_many_documents_read_in_a_minute() {
+    let app = start().await;
+    let site = Site::start().await;
+    let other = |number: usize| site.id.replace("client.json", &format!("{number}.json"));
+    for number in 0..QUOTA {
+        let id = other(number);
+        let stranger = app.stranger(&id);
+        // Whichever way it is asked for.
+        if number % 2 == 0 {
+            assert!(is_unknown(&begin(&app, &stranger).await), "{number}");
+        } else {
+            let refused = stranger.post("/par", &[("scope", "openid")]).await;
+            assert_eq!(
+                refused.outcome(),
+                "401 invalid_client bad_credentials",
+                "{number}"
+            );
+        }
+        assert_eq!(site.asked(), number + 1);
+    }
+    let client = site.client(&app);
+    for path in ["/par", "/device_authorization"] {
+        let refused = client.post(path, &[("scope", "openid")]).await;
+        assert_eq!(
+            refused.outcome(),
+            "429 temporarily_unavailable too_many_attempts",
+            "{path}"
+        );
+        assert!(refused.header("retry-after").is_some());
+    }
+    let page = begin(&app, &client).await;
+    assert!(!is_known(&page), "{page:?}");
+    assert_eq!(site.asked(), QUOTA);
+    app.advance(MINUTE * 2).await;
+    assert!(is_known(&begin(&app, &client).await));
+    // What was read is not counted again.
+    for _ in 0..QUOTA {
+        assert!(is_known(&begin(&app, &client).await));
+    }
+    assert_eq!(site.asked(), QUOTA + 1);
+}
+
+#[tokio::test]
+async fn c01_cl26_a_document_opens_no_door_that_is_not_open() {
+    let app = start().await;
+    let browser = alice(&app).await;
+    let site = Site::start().await;
+    site.says(GOOD, &with_devices(&site).to_string());
+    let code = browser.code(&site.client(&app), &[BACK]).await;
+    let mut grant = site.client(&app).redeem_with(&code, &[BACK]).await;
+    let lists = async |app: &TestApp| {
+        let address = format!("{}/.well-known/oauth-authorization-server", app.base);
+        let document = Answer::read(app.http.get(address).send().await.unwrap()).await;
+        document
+            .json
+            .get("client_id_metadata_document_supported")
+            .cloned()
+    };
+    assert_eq!(lists(&app).await, Some(json!(true)));
+    for mode in ["token", "closed"] {
+        let behind = Setup::default()
+            .beside(&app)
+            .set("issuer", &app.issuer)
+            .set("registration.mode", mode)
+            .set("outbound.allow_private", "true")
+            .start()
+            .await;
+        assert_eq!(lists(&behind).await, None, "{mode}");
+        let unknown = Site::start().await;
+        for client in [site.client(&behind), unknown.client(&behind)] {
+            assert!(is_unknown(&begin(&behind, &client).await), "{mode} {}", client.id);
+            for path in ["/par", "/device_authorization"] {
+                let refused = client.post(path, &[("scope", "openid")]).await;
+                assert_eq!(
+                    refused.outcome(),
+                    "401 invalid_client bad_credentials",
+                    "{mode} {path}"
+                );
+            }
+        }
+        assert_eq!(unknown.asked(), 0, "{mode}");
+        // Who came while the door was open goes on behind it.
+        grant = site.client(&behind).refresh(grant.str("refresh_token")).await;
+        assert_eq!(grant.outcome(), "200", "{mode}");
+    }
+    assert_eq!(site.asked(), 1);
+}
+
+#[tokio::test]
 async fn an_operators_word_stands_above_a_document() {
     let app = start().await;
     // One that an operator turned away.
     let site = Site::start().await;
     let client = site.client(&app);
-    assert!(is_known(&begin(&app, &client).await));
+    alice(&app).await.code(&client, &[BACK]).await;
     let disabled = ClientDraft {
         disabled: Some(true),
         ..ClientDraft::default()
@@ -603,11 +859,43 @@ async fn an_operators_word_stands_above_a_document() {
 }
 
 #[tokio::test]
+async fn c03_a_document_is_written_down_when_somebody_signs_in_by_it_and_not_before() {
+    let app = start().await;
+    let browser = alice(&app).await;
+    let site = Site::start().await;
+    let client = site.client(&app);
+    let audited = async || {
+        let tail = app.inside().store().audit_tail(1_000).await.unwrap();
+        let about = tail.iter().filter(|record| record.event.starts_with("client_"));
+        about.count()
+    };
+    assert!(is_known(&begin(&app, &client).await));
+    let page = browser.follow(&browser.authorize(&client, &[BACK]).await).await;
+    assert!(page.is("consent"), "{page:?}");
+    assert!(stored(&app, &site).await.is_none());
+    assert_eq!(audited().await, 0);
+    // Old enough to be swept, had it been written down when it was read.
+    site.says(GOOD, &site.document().to_string());
+    app.advance(DAY + SECOND).await;
+    assert!(is_known(&begin(&app, &client).await));
+    assert_eq!(site.asked(), 2);
+    browser.sign_in("alice").await;
+    let code = browser.code(&client, &[BACK]).await;
+    assert_eq!(app.inside().sweep(100).await.unwrap().clients, 0);
+    assert_eq!(client.redeem_with(&code, &[BACK]).await.outcome(), "200");
+    assert_eq!(stored(&app, &site).await.unwrap().created_at, app.now());
+    browser.code(&client, &[BACK]).await;
+    assert_eq!(audited().await, 1);
+}
+
+#[tokio::test]
 async fn a_document_that_nobody_signed_in_by_is_forgotten_and_read_again_when_it_is_needed() {
     let app = start().await;
     let site = Site::start().await;
     let client = site.client(&app);
-    assert!(is_known(&begin(&app, &client).await));
+    // A code that was never redeemed is no sign-in.
+    alice(&app).await.code(&client, &[BACK]).await;
+    assert!(stored(&app, &site).await.is_some());
     app.advance(DAY + SECOND).await;
     assert_eq!(app.inside().sweep(100).await.unwrap().clients, 1);
     assert!(stored(&app, &site).await.is_none());

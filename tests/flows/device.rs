@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use vouchsafe_issuer::{ApplicationType, ClientDraft};
 use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, Subject};
-use vouchsafe_tests::{Answer, Browser, Page, Setup, TestApp, TestClient};
+use vouchsafe_tests::{Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient};
 
+use crate::authorize::register;
 use crate::refresh::{family_of, sid_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -472,6 +473,31 @@ async fn d05_the_page_says_who_asks_for_what_from_where_and_an_address_alone_dec
 }
 
 #[tokio::test]
+async fn d05_a_client_that_nobody_vouches_for_is_named_as_such_and_not_by_what_it_says() {
+    let app = Setup::default().set("registration.mode", "open").start().await;
+    app.user("alice", &[]).await;
+    let said = serde_json::json!({
+        "client_name": "Living Room",
+        "client_uri": "https://bank.example/",
+        "redirect_uris": [CALLBACK],
+        "grant_types": ["authorization_code", DEVICE_CODE],
+        "token_endpoint_auth_method": "none",
+    });
+    let registered = register(&app, &said).await;
+    assert_eq!(registered.status, 201, "{}", registered.text);
+    let begun = begin(app.stranger(registered.str("client_id"))).await;
+    let browser = Browser::new(&app);
+    browser.sign_in("alice").await;
+    let page = browser.get(&question(&begun)).await;
+    for told in ["Living Room registered itself", "Nobody here has checked it"] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    for claimed in ["bank.example", "app.example"] {
+        assert!(!page.text.contains(claimed), "{claimed}: {}", page.text);
+    }
+}
+
+#[tokio::test]
 async fn d07_a_person_who_was_locked_out_lets_no_device_in() {
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
@@ -491,7 +517,7 @@ async fn d07_a_person_who_was_locked_out_lets_no_device_in() {
 }
 
 #[tokio::test]
-async fn d07_roles_narrow_what_a_device_gets_and_what_the_page_says() {
+async fn d07_roles_narrow_what_a_device_gets_and_the_page_says_what_they_may_come_to_permit() {
     let app = TestApp::start().await;
     let uri = app
         .resource_with(TV, "watch record", |resource| resource.by_role = true)
@@ -503,8 +529,9 @@ async fn d07_roles_narrow_what_a_device_gets_and_what_the_page_says() {
     let browser = Browser::new(&app);
     browser.sign_in("alice").await;
     let page = browser.get(&question(&begun)).await;
-    assert!(page.text.contains("watch"), "{}", page.text);
-    assert!(!page.text.contains("record"), "{}", page.text);
+    for scope in ["watch", "record"] {
+        assert!(page.text.contains(scope), "{scope}: {}", page.text);
+    }
     browser.submit(&page, &[("decision", "allow")]).await;
     let granted = ask(tv, &begun).await;
     assert_eq!(granted.str("scope"), "watch");

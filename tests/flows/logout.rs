@@ -133,6 +133,11 @@ fn logout_path(parameters: &[(&str, &str)]) -> String {
     format!("/logout?{}", url.query().unwrap())
 }
 
+/// An address as a page repeats it, in a field of its form.
+fn encoded(path: &str) -> String {
+    path.replace('&', "&#38;")
+}
+
 /// The claims of a logout token, if a published key signed it.
 async fn claims_by_key_set(app: &TestApp, token: &str) -> Value {
     let request = app.http.get(format!("{}/.well-known/jwks.json", app.base));
@@ -513,19 +518,116 @@ async fn l12_t15_what_was_not_registered_or_is_no_hint_leads_to_a_page_and_nowhe
         vec![("post_logout_redirect_uri", BYE)],
         vec![("client_id", "nobody")],
         vec![("client_id", "not a client")],
-        vec![("client_id", "phone"), ("id_token_hint", hint)],
         vec![("id_token_hint", "x.y.z")],
         vec![("id_token_hint", forged.as_str())],
         vec![("id_token_hint", grant.str("access_token"))],
         vec![("id_token_hint", grant.str("refresh_token"))],
+        vec![
+            ("id_token_hint", "x.y.z"),
+            ("client_id", "web"),
+            ("post_logout_redirect_uri", BYE),
+        ],
+    ] {
+        let path = logout_path(&parameters);
+        browser.sign_in("alice").await;
+        let page = browser.get(&path).await;
+        assert!(page.status == 200 && page.is("logout"), "{path}: {page:?}");
+        assert!(
+            page.text.contains("This signs you out of this browser."),
+            "{path}"
+        );
+        for elsewhere in [
+            "evil.example",
+            "phone.example",
+            "javascript:",
+            "asks to sign you out",
+        ] {
+            assert!(
+                !page.text.replace(&encoded(&path), "").contains(elsewhere),
+                "{path}"
+            );
+        }
+        assert_eq!(browser.get("/account").await.status, 200, "{path}");
+        let done = browser.submit(&page, &[("decision", "sign_out")]).await;
+        assert_eq!(done.location(), "/signed-out", "{path}");
+        // Where nobody is signed in, it leads there at once.
+        let sent = browser.get(&path).await;
+        assert_eq!((sent.status, sent.location()), (303, "/signed-out"), "{path}");
+    }
+    browser.sign_in("alice").await;
+    let long = "s".repeat(8_193);
+    for parameters in [
+        vec![("client_id", "phone"), ("id_token_hint", hint)],
+        vec![("client_id", "not a client"), ("id_token_hint", hint)],
+        vec![("client_id", "web"), ("state", long.as_str())],
     ] {
         let path = logout_path(&parameters);
         let page = browser.get(&path).await;
-        assert_eq!(page.status, 400, "{path}");
-        for elsewhere in ["evil.example", "phone.example", "javascript:"] {
-            assert!(!page.text.contains(elsewhere), "{path}");
-        }
+        assert!(page.status == 400 && page.is("error"), "{path}");
         assert_eq!(browser.get("/account").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn l12_where_nobody_is_signed_in_only_an_id_token_sends_a_browser_on() {
+    let app = TestApp::start().await;
+    let web = client_at(&app, "web", "openid", None).await;
+    app.user("alice", &[]).await;
+    let browser = Browser::new(&app);
+    browser.sign_in("alice").await;
+    let hint = browser.code_grant(&web, &[]).await.str("id_token").to_owned();
+    press(&browser, "/logout", &[("decision", "sign_out")]).await;
+    let onward = [("post_logout_redirect_uri", BYE), ("state", "see-you")];
+    let target = format!("{BYE}?state=see-you");
+    for browser in [&browser, &Browser::new(&app)] {
+        let path = logout_path(&[("id_token_hint", hint.as_str()), onward[0], onward[1]]);
+        let sent = browser.get(&path).await;
+        assert_eq!((sent.status, sent.location()), (303, target.as_str()));
+        let path = logout_path(&[("client_id", "web"), onward[0], onward[1]]);
+        let page = browser.get(&path).await;
+        assert!(page.status == 200 && page.is("signed-out"), "{page:?}");
+        assert!(page.text.contains(&format!("href=\"{target}\"")), "{}", page.text);
+        assert!(page.text.contains("Back to web"), "{}", page.text);
+        let sent = browser.get("/logout?client_id=web").await;
+        assert_eq!((sent.status, sent.location()), (303, "/signed-out"));
+    }
+}
+
+#[tokio::test]
+async fn l12_what_outlived_its_browser_session_ends_when_its_client_signs_out() {
+    let app = Setup::default().set("sessions.idle_ttl", "1h").start().await;
+    let web = client_at(&app, "web", "openid offline_access", None).await;
+    app.user("alice", &[]).await;
+    let browser = Browser::new(&app);
+    browser.sign_in("alice").await;
+    let only_openid = [("scope", "openid")];
+    let (at_once, confirmed) = (
+        browser.code_grant(&web, &only_openid).await,
+        browser.code_grant(&web, &only_openid).await,
+    );
+    let offline = browser.code_grant(&web, &[]).await;
+    app.advance(HOUR * 2).await;
+    let there = Browser::new(&app);
+    there.sign_in("alice").await;
+    let alive = there.code_grant(&web, &only_openid).await;
+    for grant in [&at_once, &confirmed, &offline, &alive] {
+        assert!(web.is_active(grant.str("refresh_token")).await);
+    }
+
+    let path = |grant: &Answer| logout_path(&[("id_token_hint", grant.str("id_token"))]);
+    // Nobody is signed in here any more.
+    for grant in [&at_once, &offline, &alive] {
+        assert_eq!(browser.get(&path(grant)).await.location(), "/signed-out");
+    }
+    assert!(!web.is_active(at_once.str("refresh_token")).await);
+    let asked = there.get(&path(&confirmed)).await;
+    there.submit(&asked, &[("decision", "stay")]).await;
+    for grant in [&confirmed, &offline, &alive] {
+        assert!(web.is_active(grant.str("refresh_token")).await);
+    }
+    there.submit(&asked, &[("decision", "sign_out")]).await;
+    for (grant, lives) in [(&confirmed, false), (&offline, true), (&alive, false)] {
+        assert_eq!(web.is_active(grant.str("refresh_token")).await, lives);
     }
 }
 
@@ -560,7 +662,9 @@ async fn l12_a_hint_may_be_old_and_its_key_retired_but_not_compromised() {
     assert_eq!(browser.get(&path).await.status, 200);
     let operator = TestApp::operator();
     app.inside().revoke_key(&kid_of(&hint), &operator).await.unwrap();
-    assert_eq!(browser.get(&path).await.status, 400);
+    // Then it is no hint, and says of nobody where they come from.
+    let done = press(&browser, &path, &[("decision", "sign_out")]).await;
+    assert_eq!(done.location(), "/signed-out");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod code;
 mod code_crash;
 mod consent;
 mod crash;
+mod decision;
 mod device;
 mod faults;
 mod fuzz;

@@ -396,3 +396,15 @@ async fn p04_of_many_who_bring_one_request_at_once_one_gets_a_code_also_between_
         }
     }
 }
+
+#[tokio::test]
+async fn p02_a_request_that_is_too_long_to_keep_is_refused() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let fits = "x".repeat(15 * 1024);
+    push(&web, &[("padding", &fits)]).await;
+    for padding in ["x".repeat(16 * 1024), "\u{e4}".repeat(3 * 1024)] {
+        let refused = try_to_push(&web, &[("padding", &padding)]).await;
+        assert_eq!(refused.outcome(), "413 invalid_request body_too_large");
+    }
+}

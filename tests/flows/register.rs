@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use vouchsafe_issuer::{ApplicationType, Client, ClientOrigin, Rotation};
-use vouchsafe_protocol::{ClientId, GrantType, ResourceUri};
+use vouchsafe_protocol::{ClientId, GrantType};
 use vouchsafe_tests::{Answer, Browser, CALLBACK, CLIENT_SECRET, Page, Setup, TestApp, captured_logs};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const QUOTA: usize = 20;
 const UNKNOWN: &str = "401 invalid_token unknown_token";
 const CLOSED: &str = "401 invalid_token registration_closed";
-const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 async fn in_mode(mode: &str) -> TestApp {
     Setup::default().set("registration.mode", mode).start().await
@@ -67,7 +67,7 @@ pub(crate) async fn read(app: &TestApp, made: &Answer) -> Answer {
     ask(app, Method::GET, &place(made), token(made), None).await
 }
 
-async fn put(app: &TestApp, made: &Answer, said: &Value) -> Answer {
+pub(crate) async fn put(app: &TestApp, made: &Answer, said: &Value) -> Answer {
     ask(app, Method::PUT, &place(made), token(made), Some(said)).await
 }
 
@@ -286,10 +286,10 @@ async fn c02_cl18_what_a_client_says_is_judged_member_by_member() {
         ("client_name", json!(["x"])),
         ("client_name", json!(turned)),
         ("client_name", json!("x".repeat(201))),
-        ("client_uri", json!("http://app.example/")),
-        ("logo_uri", json!("javascript:alert(1)")),
-        ("policy_uri", json!("data:text/html,x")),
-        ("tos_uri", json!("https://user@app.example/")),
+        ("client_uri", json!(["https://app.example/"])),
+        ("logo_uri", json!({"en": "https://app.example/logo"})),
+        ("policy_uri", json!(7)),
+        ("tos_uri", json!(true)),
         ("scope", json!("a\"b")),
         ("post_logout_redirect_uris", json!(["javascript:alert(1)"])),
         ("post_logout_redirect_uris", json!(["http://app.example/"])),
@@ -312,6 +312,176 @@ async fn c02_cl18_what_a_client_says_is_judged_member_by_member() {
         (400, "invalid_client_metadata")
     );
     assert_eq!(strangers(&app).await, 0);
+}
+
+#[tokio::test]
+async fn cl18_an_address_that_is_not_fit_to_be_shown_is_passed_over() {
+    let app = open().await;
+    for address in [
+        "http://app.example/",
+        "http://localhost:3000",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "https://user@app.example/",
+        "https://app.example/#about",
+    ] {
+        let mut said = json!({"redirect_uris": [CALLBACK], "client_name": "Notes"});
+        for member in ["client_uri", "logo_uri", "policy_uri", "tos_uri"] {
+            said[member] = json!(address);
+        }
+        let made = registered(&app, &said).await;
+        for member in ["client_uri", "logo_uri", "policy_uri", "tos_uri"] {
+            assert!(made.json.get(member).is_none(), "{member}: {}", made.text);
+        }
+        let kept = stored(&app, &made).await;
+        assert!(kept.client_uri.is_none() && kept.logo_uri.is_none(), "{kept:?}");
+    }
+}
+
+#[tokio::test]
+async fn a06_cl18_redirect_targets_that_any_application_may_claim_are_passed_over() {
+    let app = open().await;
+    let cursor = json!({
+        "client_name": "Cursor",
+        "redirect_uris": [
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "https://www.cursor.com/agents/mcp/oauth/callback",
+            "http://localhost:8787/callback",
+        ],
+        "token_endpoint_auth_method": "none",
+        "post_logout_redirect_uris": ["cursor://bye", "https://www.cursor.com/bye"],
+    });
+    let kept = [
+        "https://www.cursor.com/agents/mcp/oauth/callback",
+        "http://localhost:8787/callback",
+    ];
+    let made = registered(&app, &cursor).await;
+    assert_eq!(made.json["redirect_uris"], json!(kept));
+    assert_eq!(
+        made.json["post_logout_redirect_uris"],
+        json!(["https://www.cursor.com/bye"])
+    );
+    assert_eq!(stored(&app, &made).await.redirect_uris, kept);
+    // The same when it says it again.
+    let mut again = cursor.clone();
+    again["client_id"] = json!(made.str("client_id"));
+    let changed = put(&app, &made, &again).await;
+    assert_eq!(
+        (changed.status, &changed.json["redirect_uris"]),
+        (200, &json!(kept))
+    );
+    let client = app.stranger(made.str("client_id"));
+    let browser = Browser::new(&app);
+    for (to, status) in [
+        (kept[0], 303),
+        (kept[1], 303),
+        ("cursor://anysphere.cursor-mcp/oauth/callback", 400),
+    ] {
+        let page = browser.authorize(&client, &[("redirect_uri", to)]).await;
+        assert_eq!(page.status, status, "{to}");
+    }
+    // What could do harm is a reason to refuse the whole, and so is nothing left.
+    for hostile in [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "http://app.example/cb",
+        "https://*.app.example/cb",
+        "cursor://*",
+    ] {
+        let mut said = cursor.clone();
+        said["redirect_uris"][0] = json!(hostile);
+        assert_eq!(
+            code_of(&register(&app, &said).await),
+            (400, "invalid_redirect_uri"),
+            "{hostile}"
+        );
+        app.clock.advance(PAUSE);
+    }
+    for grant in ["authorization_code", DEVICE_CODE] {
+        let said = json!({"redirect_uris": ["cursor://x/cb", "vscode:/cb"], "grant_types": [grant]});
+        assert_eq!(
+            code_of(&register(&app, &said).await),
+            (400, "invalid_redirect_uri"),
+            "{grant}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn c04_by_which_names_a_client_knows_people_is_settled_once() {
+    let app = open().await;
+    let said = |kind: &str| json!({"redirect_uris": [CALLBACK], "subject_type": kind});
+    let device = json!({"grant_types": ["authorization_code", DEVICE_CODE]});
+    for (kind, changes, status) in [
+        (
+            "pairwise",
+            json!({"redirect_uris": ["https://app.example/other"]}),
+            200,
+        ),
+        (
+            "pairwise",
+            json!({"redirect_uris": ["https://app.example/a", "https://app.example/b"]}),
+            200,
+        ),
+        (
+            "pairwise",
+            json!({"redirect_uris": ["https://other.example/cb"]}),
+            400,
+        ),
+        ("pairwise", json!({"redirect_uris": ["http://127.0.0.1/cb"]}), 400),
+        (
+            "pairwise",
+            json!({"redirect_uris": [CALLBACK, "https://other.example/cb"]}),
+            400,
+        ),
+        ("pairwise", json!({"subject_type": "public"}), 400),
+        ("pairwise", json!({"subject_type": null}), 400),
+        ("pairwise", device.clone(), 400),
+        ("public", json!({"subject_type": "pairwise"}), 400),
+        ("public", device, 200),
+        (
+            "public",
+            json!({"redirect_uris": ["https://other.example/cb"]}),
+            200,
+        ),
+    ] {
+        let made = registered(&app, &said(kind)).await;
+        let before = stored(&app, &made).await;
+        let sector = (kind == "pairwise").then_some("app.example");
+        assert_eq!(before.sector_identifier.as_deref(), sector);
+        let mut other = said(kind);
+        other["client_id"] = json!(made.str("client_id"));
+        for (member, value) in changes.as_object().unwrap() {
+            other[member] = value.clone();
+        }
+        let answer = put(&app, &made, &other).await;
+        assert_eq!(answer.status, status, "{kind} {changes} {}", answer.text);
+        if status == 400 {
+            assert_eq!(answer.str("error"), "invalid_client_metadata", "{kind} {changes}");
+        }
+        let after = stored(&app, &made).await;
+        assert_eq!(
+            (after.pairwise, after.sector_identifier.as_deref()),
+            (kind == "pairwise", sector)
+        );
+        app.clock.advance(PAUSE * 2);
+    }
+    // Where no host is the client's own, it shares names with nobody.
+    for said in [
+        json!({"redirect_uris": ["http://127.0.0.1/cb"], "subject_type": "pairwise"}),
+        json!({"redirect_uris": ["com.example.notes:/cb"], "subject_type": "pairwise"}),
+        json!({"redirect_uris": [CALLBACK], "subject_type": "pairwise", "grant_types": [DEVICE_CODE]}),
+    ] {
+        let made = registered(&app, &said).await;
+        let kept = stored(&app, &made).await;
+        assert_eq!(
+            kept.sector_identifier.as_deref(),
+            Some(made.str("client_id")),
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -384,7 +554,7 @@ async fn h10_cl22_only_a_json_object_registers() {
 async fn c04_a_client_gets_nothing_that_only_an_operator_gives() {
     let app = open().await;
     app.client("web", "openid").await;
-    let notes = app.resource("https://notes.example/api", "notes:read").await;
+    app.resource("https://notes.example/api", "notes:read").await;
     app.resource_with("https://inner.example/api", "inner:all", |resource| {
         resource.closed = true
     })
@@ -412,13 +582,15 @@ async fn c04_a_client_gets_nothing_that_only_an_operator_gives() {
     let made = registered(&app, &said).await;
     assert_ne!(made.str("client_id"), "web");
     assert_ne!(made.str("client_secret"), CLIENT_SECRET);
-    assert_as_a_stranger(&stored(&app, &made).await, &notes);
+    assert_eq!(made.str("scope"), "notes:read openid");
+    assert_as_a_stranger(&stored(&app, &made).await);
     // Nor later.
     said["client_id"] = json!(made.str("client_id"));
     said["client_secret"] = json!(made.str("client_secret"));
     let changed = put(&app, &made, &said).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
-    assert_as_a_stranger(&stored(&app, &made).await, &notes);
+    assert_eq!(changed.str("scope"), "notes:read openid");
+    assert_as_a_stranger(&stored(&app, &made).await);
     for form in [
         &[("grant_type", "client_credentials")][..],
         &[
@@ -432,7 +604,7 @@ async fn c04_a_client_gets_nothing_that_only_an_operator_gives() {
     }
 }
 
-fn assert_as_a_stranger(client: &Client, open: &ResourceUri) {
+fn assert_as_a_stranger(client: &Client) {
     assert_eq!(client.origin, ClientOrigin::Registered);
     assert!(!client.skip_consent && !client.pkce_optional && client.brand_color.is_none());
     assert_eq!(client.rotation, Rotation::Always);
@@ -445,8 +617,8 @@ fn assert_as_a_stranger(client: &Client, open: &ResourceUri) {
             GrantType::DeviceCode
         ]
     );
-    assert_eq!(client.resources, std::slice::from_ref(open));
-    assert_eq!(client.scope.to_string(), "notes:read openid");
+    // What is open to it is found when it asks.
+    assert!(client.resources.is_empty());
     assert!(client.signing_algorithm.is_none());
     let lives = [
         client.access_ttl,
@@ -636,7 +808,10 @@ async fn c01_no_client_is_read_changed_or_removed_by_another() {
             let mut refused = ask(&app, method.clone(), &format!("/register/{id}"), bearer, body).await;
             refused.headers.remove("date");
             assert_eq!(refused.outcome(), UNKNOWN, "{method} {id} {bearer:?}");
-            assert!(refused.header("www-authenticate").is_some());
+            // Whoever shows nothing is told of no error (RFC 6750 3.1).
+            let challenge = refused.headers.remove("www-authenticate").unwrap();
+            let told_of = challenge.to_str().unwrap().contains("error=");
+            assert_eq!(told_of, bearer.is_some(), "{challenge:?}");
             if let Some(first) = &first {
                 assert_eq!((&refused.text, &refused.headers), (&first.text, &first.headers));
             }

@@ -719,7 +719,7 @@ async fn h19_cl13_open_routes_answer_any_origin_without_credentials() {
             "{path}"
         );
         let asked = preflight.header("access-control-allow-headers").unwrap();
-        for name in ["Authorization", "Content-Type", "DPoP"] {
+        for name in ["Authorization", "Content-Type", "DPoP", "MCP-Protocol-Version"] {
             assert!(asked.split(", ").any(|allowed| allowed == name), "{path} {name}");
         }
         // Successes and errors alike.

@@ -179,6 +179,7 @@
 -- column session.id text collate C not null
 -- column session.idle_expires_at bigint not null
 -- column session.last_seen_at bigint not null
+-- column session.replaced_by text collate C
 -- column session.subject text collate C not null
 -- column sign_in_attempt.failures bigint not null
 -- column sign_in_attempt.name text collate C not null

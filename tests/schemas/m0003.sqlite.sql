@@ -43,7 +43,7 @@ CREATE TABLE "revocation_log" ( "n" integer NOT NULL PRIMARY KEY, "kind" text NO
 CREATE INDEX "revocation_log_end" ON "revocation_log" ("expires");
 CREATE INDEX "revocation_log_start" ON "revocation_log" ("not_before");
 CREATE TABLE "role" ( "name" text NOT NULL PRIMARY KEY, "permissions" text NOT NULL, "includes" text NOT NULL, "created_at" integer NOT NULL );
-CREATE TABLE "session" ( "id" text NOT NULL PRIMARY KEY, "subject" text NOT NULL, "auth_time" integer NOT NULL, "acr" text, "amr" text NOT NULL, "agent" text, "created_at" integer NOT NULL, "last_seen_at" integer NOT NULL, "idle_expires_at" integer NOT NULL, "absolute_expires_at" integer NOT NULL, "ended_at" integer );
+CREATE TABLE "session" ( "id" text NOT NULL PRIMARY KEY, "subject" text NOT NULL, "auth_time" integer NOT NULL, "acr" text, "amr" text NOT NULL, "agent" text, "created_at" integer NOT NULL, "last_seen_at" integer NOT NULL, "idle_expires_at" integer NOT NULL, "absolute_expires_at" integer NOT NULL, "ended_at" integer, "replaced_by" text );
 CREATE INDEX "session_end" ON "session" ("absolute_expires_at");
 CREATE INDEX "session_subject" ON "session" ("subject");
 CREATE TABLE "sign_in_attempt" ( "name" text NOT NULL, "source" text NOT NULL, "failures" integer NOT NULL, "next_attempt_at" integer NOT NULL, "updated_at" integer NOT NULL, PRIMARY KEY ("name", "source") );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vouchsafe_protocol::Timestamp;
 use vouchsafe_verifier::{
-    ExpectedAudience, KeySource, RevocationIndex, UnverifiedToken, VerifiedToken, Verifier,
+    ExpectedAudience, KeySource, Rejection, RevocationIndex, UnverifiedToken, VerifiedToken, Verifier,
 };
 
 use crate::config::SKEW;
@@ -18,24 +18,36 @@ impl Issuer {
         revoked: &RevocationIndex,
         now: Timestamp,
     ) -> Option<VerifiedToken> {
-        self.verify_access_within(Duration::ZERO, token, revoked, now)
+        self.check_access(token, revoked, now).ok()
+    }
+
+    /// The same with why not.
+    pub(crate) fn check_access(
+        &self,
+        token: &str,
+        revoked: &RevocationIndex,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, Rejection> {
+        self.check_access_within(Duration::ZERO, token, revoked, now)
     }
 
     /// Reads an access token of ours that somebody may accept, so that it can be ended: clocks may differ, and a
     /// resource server bears some seconds.
     pub(crate) fn verify_to_revoke(&self, token: &str, now: Timestamp) -> Option<VerifiedToken> {
-        let verified = self.verify_access_within(LONGEST_ACCESS_TTL, token, &RevocationIndex::new(), now)?;
+        let verified = self
+            .check_access_within(LONGEST_ACCESS_TTL, token, &RevocationIndex::new(), now)
+            .ok()?;
         (now <= verified.claims().exp.plus(SKEW)).then_some(verified)
     }
 
-    fn verify_access_within(
+    fn check_access_within(
         &self,
         leeway: Duration,
         token: &str,
         revoked: &RevocationIndex,
         now: Timestamp,
-    ) -> Option<VerifiedToken> {
-        let token = UnverifiedToken::parse(token).ok()?;
+    ) -> Result<VerifiedToken, Rejection> {
+        let token = UnverifiedToken::parse(token)?;
         let verifier = Verifier::new(self.config.issuer.as_str(), ExpectedAudience::AnyAudienceOfIssuer)
             .with_leeway(leeway)
             .with_max_lifetime(LONGEST_ACCESS_TTL);
@@ -43,7 +55,7 @@ impl Issuer {
             ring: &self.keys.load(),
             now,
         };
-        verifier.check(&token, &keys, revoked, now).ok()
+        verifier.check(&token, &keys, revoked, now)
     }
 }
 

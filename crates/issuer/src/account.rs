@@ -7,7 +7,7 @@ use crate::audit::{Event, Remark, announce};
 use crate::login::SignedIn;
 use crate::names::{AccountName, lookup_key};
 use crate::session::wrong_password;
-use crate::{Actor, AdminError, BegunSession, Error, HashError, Issuer, UserDraft, Visitor, Whereabouts};
+use crate::{Actor, AdminError, BegunSession, Error, Issuer, UserDraft, Visitor, Whereabouts};
 
 /// More than anybody wants to read on one page.
 const MOST: u32 = 100;
@@ -34,6 +34,8 @@ pub struct AppOfPerson {
     pub client: String,
     /// What it may do.
     pub scope: ScopeSet,
+    /// Where; nothing means the issuer.
+    pub audience: Vec<String>,
     /// Since when.
     pub since: Timestamp,
     /// When it was last used.
@@ -56,6 +58,8 @@ pub struct NewPassword<'a> {
 pub enum SignUp {
     /// It is made, or the name was taken: nobody learns which.
     Done,
+    /// Nobody makes an account for themselves here.
+    Closed,
     /// No account can have this name.
     BadName,
     /// This is no mail address.
@@ -88,6 +92,7 @@ impl Issuer {
                     || family.scope.contains(vouchsafe_protocol::OFFLINE_ACCESS),
                 sid: family.id,
                 scope: family.scope,
+                audience: family.audience,
                 since: family.created_at,
                 last_used_at: family.rotated_at,
             });
@@ -146,7 +151,8 @@ impl Issuer {
     /// session in its place.
     ///
     /// # Errors
-    /// `invalid_grant` for a wrong password or one that no account may have; the store's.
+    /// `invalid_grant` for a wrong password, one that no account may have, and where password or session went meanwhile; the
+    /// store's.
     pub async fn change_password(
         &self,
         visitor: &Visitor,
@@ -165,6 +171,7 @@ impl Issuer {
         if proven.subject != *subject {
             return Err(wrong_password());
         }
+        let old = &proven.password_hash;
         let hash = self.hasher.hash(passwords.new, self.entropy()).await?;
         let now = self.now();
         let attempts = self.attempts_of(&lookup_key(&user.username))?;
@@ -173,9 +180,19 @@ impl Issuer {
         let audit = Remark::new(Event::UserPasswordSet, &Actor::User(subject.clone()), now)
             .subject(subject)
             .entry();
-        self.store
-            .set_password(subject, &hash, &attempts, &revocation, &audit)
+        let replaced = self
+            .store
+            .replace_own_password(
+                (subject, &session.id),
+                (old, &hash),
+                &attempts,
+                &revocation,
+                &audit,
+            )
             .await?;
+        if !replaced {
+            return Err(wrong_password());
+        }
         announce(&audit);
         self.follow().await?;
         let person = SignedIn {
@@ -203,6 +220,9 @@ impl Issuer {
         email: Option<&str>,
         password: SecretString,
     ) -> Result<SignUp, Error> {
+        if !self.config.sign_up {
+            return Ok(SignUp::Closed);
+        }
         self.must_have_its_past()?;
         if AccountName::parse(username).is_err() {
             return Ok(SignUp::BadName);
@@ -221,7 +241,9 @@ impl Issuer {
             Err(AdminError::Invalid(_)) => Ok(SignUp::BadEmail),
             Err(AdminError::Failed(Error::Store(StoreError::Exists { .. }))) => Ok(SignUp::Done),
             Err(AdminError::Failed(error)) => Err(error),
-            Err(_) => Err(HashError::Busy.into()),
+            Err(AdminError::NotFound { .. } | AdminError::Changed { .. }) => {
+                Err(Error::Internal("a new account depends on nothing"))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use vouchsafe_protocol::{
 use vouchsafe_store::{Client, Resource};
 
 use crate::authority::Authority;
+use crate::self_description::within_limits;
 use crate::{Error, Issuer};
 
 /// One audience: a resource, or the issuer itself.
@@ -47,7 +48,7 @@ impl Issuer {
                 let resource = catalog
                     .resource(uri.as_str())
                     .ok_or(refused(Reason::UnknownResource))?;
-                if !client.resources.contains(uri) {
+                if !self.may_ask_for(client, resource) {
                     return Err(refused(Reason::ResourceNotAllowed));
                 }
                 Target::Resource(Arc::clone(resource))
@@ -77,14 +78,21 @@ impl Issuer {
     /// The client's only resource, of those that still exist; else the issuer.
     fn only_target(&self, client: &Client) -> Target {
         let catalog = self.catalog.load();
-        let mut existing = client
-            .resources
-            .iter()
-            .filter_map(|uri| catalog.resource(uri.as_str()));
-        match (existing.next(), existing.next()) {
-            (Some(only), None) => Target::Resource(Arc::clone(only)),
-            _ => Target::Issuer,
-        }
+        let only = if client.is_stranger() {
+            only_one(
+                catalog
+                    .resources()
+                    .filter(|resource| self.may_ask_for(client, resource)),
+            )
+        } else {
+            only_one(
+                client
+                    .resources
+                    .iter()
+                    .filter_map(|uri| catalog.resource(uri.as_str())),
+            )
+        };
+        only.map_or(Target::Issuer, |only| Target::Resource(Arc::clone(only)))
     }
 
     /// False when the client that serves the resource was disabled or removed: nobody is there to take a token.
@@ -108,12 +116,8 @@ impl Issuer {
             Target::Resource(resource) => is_oidc_scope(scope) || resource.scope.contains(scope),
             Target::Issuer => is_oidc_scope(scope) || !catalog.belongs_to_a_resource(scope),
         };
-        client
-            .scope
-            .iter()
-            .filter(|scope| here(scope.as_str()))
-            .cloned()
-            .collect()
+        let all = self.scope_of_client(client);
+        all.iter().filter(|scope| here(scope.as_str())).cloned().collect()
     }
 
     /// The scopes a client gets for itself: those of OpenID Connect are about a person, and not among them.
@@ -167,7 +171,7 @@ impl Issuer {
         }
         let held = self.held_at_any(client, &targets);
         let allowed = with_offline_access(held.clone(), client);
-        let scope = granted(&allowed, held, scope)?;
+        let scope = granted(&allowed, within_limits(held), scope)?;
         Ok((targets, scope))
     }
 
@@ -188,19 +192,17 @@ impl Issuer {
         scope.intersection(&with_offline_access(self.held(client, target), client))
     }
 
-    /// Every scope with the resource that knows it, for people to read; where a person is known, as far as their roles
-    /// permit it.
+    /// Every scope with the resource that knows it, for people to read; also what their roles do not permit now, since it
+    /// is allowed for the day that they do.
     pub(crate) fn scope_lines(
         &self,
         client: &Client,
-        (targets, scope): (&[Target], &ScopeSet),
-        authority: Option<&Authority>,
+        targets: &[Target],
+        scope: &ScopeSet,
     ) -> Vec<(String, Option<String>)> {
         let mut lines = Vec::new();
         for target in targets {
-            let here = self.scope_at_target(client, scope, target);
-            let shown = authority.map_or_else(|| here.clone(), |authority| narrow(&here, target, authority));
-            for scope in shown.iter() {
+            for scope in self.scope_at_target(client, scope, target).iter() {
                 let resource = target.resource();
                 let knows = resource.filter(|resource| resource.scope.contains(scope.as_str()));
                 let line = (scope.to_string(), knows.map(|resource| resource.uri.to_string()));
@@ -260,7 +262,7 @@ impl Issuer {
     ) -> Result<(), Error> {
         let held = if audience.is_empty() {
             // A resource that was made since takes nothing from the client.
-            client.scope.clone()
+            self.scope_of_client(client)
         } else {
             self.held_at_any(client, &self.targets_as_they_stand(client, audience))
         };
@@ -278,11 +280,13 @@ impl Issuer {
         };
         let catalog = self.catalog.load();
         let resource = catalog.resource(uri)?;
-        client
-            .resources
-            .contains(&resource.uri)
+        self.may_ask_for(client, resource)
             .then(|| Target::Resource(Arc::clone(resource)))
     }
+}
+
+fn only_one<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    all.next().filter(|_| all.next().is_none())
 }
 
 /// What is asked must be allowed; nothing asked means all that is held (RFC 6749 3.3).

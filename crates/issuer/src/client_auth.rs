@@ -51,7 +51,7 @@ impl Issuer {
         self.must_have_its_past()?;
         let refused = Error::refused(ErrorCode::InvalidClient, Reason::BadCredentials);
         let client = match ClientId::parse(&credentials.client_id) {
-            Ok(id) => self.client(&id).await?,
+            Ok(id) => self.client_as_read(&id).await?,
             Err(_) => None,
         };
         let proven = self.proves(client.as_deref(), credentials.secret.as_ref());

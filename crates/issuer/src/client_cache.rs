@@ -26,6 +26,11 @@ impl ClientCache {
         )
     }
 
+    /// A client, as far as it is remembered.
+    pub(crate) fn remembered(&self, id: &str) -> Option<Arc<Client>> {
+        self.0.get(id).flatten()
+    }
+
     pub(crate) fn forget(&self, id: &str) {
         self.0.invalidate(id);
     }

@@ -10,7 +10,7 @@ use crate::{Actor, Error, Issuer};
 /// machine may be another program than the last time (RFC 8252 8.6).
 pub(crate) fn must_be_asked_each_time(client: &Client, redirect_to: &str) -> bool {
     let own_scheme = !redirect_to.starts_with("https:") && !redirect_to.starts_with("http:");
-    client.is_self_registered() && (own_scheme || redirect_uri::is_loopback(redirect_to))
+    client.is_stranger() && (own_scheme || redirect_uri::is_loopback(redirect_to))
 }
 
 impl Issuer {

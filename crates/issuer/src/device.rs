@@ -73,6 +73,7 @@ impl Issuer {
     ) -> Result<DeviceAuthorization, Error> {
         has_the_grant(client)?;
         let (targets, scope) = self.targets_and_scope(client, scope, resources).await?;
+        self.keep_document_client(client).await?;
         let mut retries = 0;
         loop {
             let Opaque { token, hash } = Opaque::random(self.entropy());
@@ -106,26 +107,18 @@ impl Issuer {
         }
     }
 
-    /// What the device with this user code asks for, in whatever form the code was typed; with a session, as far as the
-    /// person's roles permit it. None for a code that nobody waits with.
+    /// What the device with this user code asks for, in whatever form the code was typed. None for a code that nobody waits
+    /// with.
     ///
     /// # Errors
     /// The store's; [`Error::StateRollback`].
-    pub async fn device_request(
-        &self,
-        user_code: &str,
-        session: Option<&Session>,
-    ) -> Result<Option<DeviceRequest>, Error> {
+    pub async fn device_request(&self, user_code: &str) -> Result<Option<DeviceRequest>, Error> {
         let Some((code, client)) = self.waiting_device(user_code).await? else {
             return Ok(None);
         };
-        let authority = match session {
-            Some(session) => Some(self.authority_of(&session.subject).await?),
-            None => None,
-        };
         self.know_resources_of(&client).await?;
         let targets = self.targets_as_they_stand(&client, &code.audience);
-        let scopes = self.scope_lines(&client, (targets.as_slice(), &code.scope), authority.as_ref());
+        let scopes = self.scope_lines(&client, &targets, &code.scope);
         Ok(Some(DeviceRequest {
             user_code: code.user_code,
             client,

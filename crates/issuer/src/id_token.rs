@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
 use vouchsafe_jose::UnverifiedJws;
 use vouchsafe_protocol::{
-    IdTokenClaims, IdTokenHint, OPENID, ScopeSet, SigningAlgorithm, Subject, TYP_ID_TOKEN, Timestamp,
+    IdTokenClaims, IdTokenHint, OPENID, ScopeSet, SigningAlgorithm, Subject, TYP_ID_TOKEN,
 };
 use vouchsafe_store::{Client, Family};
 
@@ -32,7 +32,7 @@ impl Issuer {
             return Ok(None);
         }
         let algorithm = self.id_token_algorithm_of(spec.client);
-        let asked = asked_by_name(spec.family).id_token;
+        let asked = asked_by_name(spec.family, &self.scope_of_client(spec.client)).id_token;
         let more = if asked.is_empty() {
             serde_json::Map::new()
         } else {
@@ -78,21 +78,6 @@ impl Issuer {
         let key = self.keys.load().hint_key(jws.kid()?, self.now())?;
         let hint: IdTokenHint = jws.verify(&key).ok()?.claims().ok()?;
         (hint.iss == self.config.issuer.as_str()).then_some(hint)
-    }
-
-    /// Refuses before anything changes what could not be signed after it.
-    pub(crate) fn must_be_able_to_sign_id_token(
-        &self,
-        client: &Client,
-        scope: &ScopeSet,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        if !scope.contains(OPENID) {
-            return Ok(());
-        }
-        let ring = self.keys.load();
-        let signer = ring.signer(self.id_token_algorithm_of(client), now);
-        signer.map(drop).ok_or(Error::NoSigningKey)
     }
 }
 

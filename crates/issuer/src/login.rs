@@ -24,6 +24,8 @@ const AT_ONCE: usize = 4;
 /// How many wait before the next one is told to come back.
 const WAITING: usize = 28;
 const NAMES: u64 = 50_000;
+/// More bytes than any account name is written with.
+const LONGEST_NAME: usize = 1024;
 
 /// A person whose password was checked just now.
 pub(crate) struct SignedIn {
@@ -77,7 +79,7 @@ impl Issuer {
         source: &str,
     ) -> Result<SignedIn, Error> {
         let refused = Error::refused(ErrorCode::InvalidGrant, Reason::BadPassword);
-        if password.expose().len() > LONGEST_PASSWORD {
+        if username.len() > LONGEST_NAME || password.expose().len() > LONGEST_PASSWORD {
             return Err(refused);
         }
         let key = lookup_key(username);

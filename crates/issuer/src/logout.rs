@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use url::form_urlencoded;
-use vouchsafe_protocol::{ClientId, ErrorCode, Form, IdTokenHint, Reason, Refusal, redirect_uri};
-use vouchsafe_store::{ApplicationType, Client};
+use vouchsafe_protocol::{
+    ClientId, ErrorCode, FamilyId, Form, IdTokenHint, OFFLINE_ACCESS, Reason, Refusal, redirect_uri,
+};
+use vouchsafe_store::{ApplicationType, Client, RevokeReason};
 
-use crate::{Error, Issuer, Visitor};
+use crate::{Actor, Error, Issuer};
 
 /// The most bytes in `state`.
-const MAX_STATE: usize = 2048;
+const MAX_STATE: usize = 8192;
 const MAX_LOCALES: usize = 255;
 
 /// A request at the end-session endpoint (OpenID Connect RP-Initiated Logout 1.0 section 2). `logout_hint` is ignored:
@@ -51,16 +53,18 @@ impl LogoutRequest {
     }
 }
 
-/// A request that was found good.
+/// What a request comes to.
 #[derive(Clone, Debug)]
 pub struct Logout {
-    /// The client that asks; none where nobody says so.
+    /// The client that asks; none where nobody says so, or where what they say cannot be believed.
     pub client: Option<Arc<Client>>,
-    /// Whether the hint is of the person who is signed in; none without a hint, or with nobody signed in.
-    pub is_of_visitor: Option<bool>,
+    /// Whether an ID token of ours bears out that this client asks.
+    pub by_hint: bool,
     /// Registered by the client.
     redirect_uri: Option<String>,
     state: Option<String>,
+    /// The client's family that outlived the browser session it was granted in.
+    left: Option<(ClientId, FamilyId)>,
 }
 
 impl Logout {
@@ -85,54 +89,93 @@ impl Logout {
     }
 }
 
+/// Who asks, and where they want the browser.
+type Asker = (Arc<Client>, Option<String>);
+
 impl Issuer {
-    /// Judges a request to sign out. It ends nothing.
+    /// Judges a request to sign out. It ends nothing. Whoever is sent here with words that cannot be believed may sign out
+    /// all the same; they are told of no client and sent on to nowhere.
     ///
     /// # Errors
-    /// `invalid_request`, which is told to the person and to nobody else: for a hint that is none of ours or of another
-    /// client, a client that is not known, and an address that it did not register. The store's; [`Error::StaleView`],
+    /// `invalid_request` for a hint that contradicts `client_id`. The store's; [`Error::StaleView`],
     /// [`Error::StateRollback`].
-    pub async fn judge_logout(&self, request: &LogoutRequest, visitor: &Visitor) -> Result<Logout, Error> {
+    pub async fn judge_logout(&self, request: &LogoutRequest) -> Result<Logout, Error> {
         // A hint by a key that was found compromised is none.
         self.must_be_current().await?;
-        let hint = match &request.id_token_hint {
-            Some(token) => {
-                let hint = self.read_id_token_hint(token);
-                Some(hint.ok_or_else(|| refused(Reason::MalformedToken))?)
+        let hint = request.id_token_hint.as_deref();
+        let hint = hint.and_then(|token| self.read_id_token_hint(token));
+        let asker = match self.who_asks(request, hint.as_ref()).await {
+            Err(Error::Refused(doubt)) if doubt.reason != Reason::ClientMismatch => {
+                tracing::info!(event = "logout_request_doubted", reason = doubt.reason.as_str());
+                None
             }
+            asker => asker?,
+        };
+        let left = match &hint {
+            Some(hint) => self.left_by(hint).await?,
             None => None,
         };
-        let client = match client_id_of(request, hint.as_ref())? {
-            Some(id) => Some(self.living_client(&id).await?),
-            None => None,
-        };
-        let redirect_uri = match (&request.post_logout_redirect_uri, &client) {
-            (Some(asked), Some(client)) if is_registered(client, asked) => Some(asked.clone()),
-            (Some(_), Some(_)) => return Err(refused(Reason::UnregisteredRedirectUri)),
-            // Whose address it is cannot be known.
-            (Some(_), None) => return Err(refused(Reason::MissingParameter)),
-            (None, _) => None,
-        };
-        let is_of_visitor = match (&hint, &client, &visitor.session) {
-            (Some(hint), Some(client), Some(session)) => {
-                let sub = self.sub_for(client, &session.subject).await?;
-                Some(sub.as_str() == hint.sub)
-            }
-            _ => None,
-        };
+        let (client, redirect_uri) = asker.unzip();
         Ok(Logout {
+            by_hint: client.is_some() && hint.is_some(),
             client,
-            is_of_visitor,
-            redirect_uri,
+            redirect_uri: redirect_uri.flatten(),
             state: request.state.clone(),
+            left,
         })
     }
 
-    async fn living_client(&self, id: &ClientId) -> Result<Arc<Client>, Error> {
-        let known = self.client(id).await?;
-        known
-            .filter(|client| client.disabled_at.is_none())
-            .ok_or_else(|| refused(Reason::UnknownClient))
+    async fn who_asks(
+        &self,
+        request: &LogoutRequest,
+        hint: Option<&IdTokenHint>,
+    ) -> Result<Option<Asker>, Error> {
+        if hint.is_none() && request.id_token_hint.is_some() {
+            return Err(refused(Reason::MalformedToken));
+        }
+        let asked = request.post_logout_redirect_uri.clone();
+        let Some(id) = client_id_of(request, hint)? else {
+            return match asked {
+                // Whose address it is cannot be known.
+                Some(_) => Err(refused(Reason::MissingParameter)),
+                None => Ok(None),
+            };
+        };
+        let client = self.client(&id).await?;
+        let client = client.filter(|client| client.disabled_at.is_none());
+        let client = client.ok_or_else(|| refused(Reason::UnknownClient))?;
+        match asked {
+            Some(asked) if !is_registered(&client, &asked) => Err(refused(Reason::UnregisteredRedirectUri)),
+            asked => Ok(Some((client, asked))),
+        }
+    }
+
+    /// The family of a hint, where it would have ended with a browser session that ran out.
+    async fn left_by(&self, hint: &IdTokenHint) -> Result<Option<(ClientId, FamilyId)>, Error> {
+        let family = self.store.family(&hint.sid).await?;
+        let family = family.filter(|family| family.ended.is_none() && !family.scope.contains(OFFLINE_ACCESS));
+        // One without a session was never a browser's: a device's, say.
+        let Some((family, session)) = family.and_then(|family| {
+            let session = family.session_id.clone()?;
+            Some((family, session))
+        }) else {
+            return Ok(None);
+        };
+        let alive = self.store.session(&session, self.now()).await?;
+        Ok(alive.is_none().then_some((family.client_id, family.id)))
+    }
+
+    /// Ends what the client that asks still holds of a browser session that ran out.
+    ///
+    /// # Errors
+    /// The store's; [`Error::StateRollback`].
+    pub async fn end_left(&self, logout: &Logout) -> Result<(), Error> {
+        if let Some((client_id, sid)) = &logout.left {
+            let actor = Actor::Client(client_id.clone());
+            self.end_family(sid, RevokeReason::SignedOut, &actor, Some(client_id))
+                .await?;
+        }
+        Ok(())
     }
 }
 
@@ -142,12 +185,14 @@ fn refused(reason: Reason) -> Error {
 
 /// The client by the audience of the hint, by `client_id`, or by both, which then agree.
 fn client_id_of(request: &LogoutRequest, hint: Option<&IdTokenHint>) -> Result<Option<ClientId>, Error> {
-    let named = request.client_id.as_deref().map(ClientId::parse).transpose();
-    let named = named.map_err(|_| refused(Reason::UnknownClient))?;
-    match (hint, named) {
-        (Some(hint), Some(named)) if hint.aud != named => Err(refused(Reason::ClientMismatch)),
+    match (hint, request.client_id.as_deref()) {
+        (Some(hint), Some(named)) if hint.aud.as_str() != named => Err(refused(Reason::ClientMismatch)),
         (Some(hint), _) => Ok(Some(hint.aud.clone())),
-        (None, named) => Ok(named),
+        (None, Some(named)) => match ClientId::parse(named) {
+            Ok(named) => Ok(Some(named)),
+            Err(_) => Err(refused(Reason::UnknownClient)),
+        },
+        (None, None) => Ok(None),
     }
 }
 
@@ -167,9 +212,10 @@ mod tests {
     fn logout(redirect_uri: Option<&str>, state: Option<&str>) -> Logout {
         Logout {
             client: None,
-            is_of_visitor: None,
+            by_hint: false,
             redirect_uri: redirect_uri.map(str::to_owned),
             state: state.map(str::to_owned),
+            left: None,
         }
     }
 
@@ -204,7 +250,7 @@ mod tests {
             iss: "https://issuer.example".to_owned(),
             sub: "somebody".to_owned(),
             aud: ClientId::parse(aud).unwrap(),
-            sid: vouchsafe_protocol::FamilyId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap(),
+            sid: FamilyId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap(),
         };
         for (of_hint, named, client) in [
             (None, None, Some(None)),
@@ -212,6 +258,7 @@ mod tests {
             (None, Some("web"), Some(Some("web"))),
             (Some("web"), Some("web"), Some(Some("web"))),
             (Some("web"), Some("phone"), None),
+            (Some("web"), Some("not a client"), None),
             (None, Some("not a client"), None),
         ] {
             let request = LogoutRequest {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{
-    AccessTokenClaims, Audience, ErrorCode, FamilyId, GrantType, Jti, Reason, ScopeSet, SigningAlgorithm,
-    Subject, TYP_ACCESS_TOKEN, Timestamp,
+    AccessTokenClaims, Audience, ErrorCode, FamilyId, GrantType, Jti, OPENID, Reason, ScopeSet,
+    SigningAlgorithm, Subject, TYP_ACCESS_TOKEN, Timestamp,
 };
 use vouchsafe_store::{Client, Family, Recent};
 
@@ -88,7 +88,12 @@ impl Issuer {
         } = grant;
         // The row may narrow what the token said, never widen it.
         let bound = asked.map_or_else(|| family.scope.clone(), |asked| asked.intersection(&family.scope));
-        let scope = narrow(&bound, target, authority);
+        let here = match family.audience.as_slice() {
+            // What was granted for another audience is no business of this one.
+            [_, _, ..] => self.scope_at_target(client, &bound, target),
+            _ => bound,
+        };
+        let scope = narrow(&here, target, authority);
         let sub = &self.sub_for(client, &family.subject).await?;
         let person = Some(Person {
             family,
@@ -244,16 +249,26 @@ impl Issuer {
         }
     }
 
-    /// Refuses before anything changes what could not be minted after it.
-    pub(crate) async fn must_be_able_to_mint(&self, client: &Client, target: &Target) -> Result<(), Error> {
+    /// Refuses before anything changes what could not be signed after it.
+    pub(crate) async fn must_be_able_to_grant(
+        &self,
+        client: &Client,
+        target: &Target,
+        scope: &ScopeSet,
+    ) -> Result<(), Error> {
         self.must_be_current().await?;
         self.must_agree_on_time()?;
         self.active_mac_kid()?;
-        let algorithm = self.algorithm_of(client, target);
-        self.keys
-            .load()
-            .signer(algorithm, self.now())
-            .map(drop)
+        let (ring, now) = (self.keys.load(), self.now());
+        let mut needed = vec![self.algorithm_of(client, target)];
+        if scope.contains(OPENID) {
+            needed.push(self.id_token_algorithm_of(client));
+        }
+        let can_sign = |algorithm: &SigningAlgorithm| ring.signer(*algorithm, now).is_some();
+        needed
+            .iter()
+            .all(can_sign)
+            .then_some(())
             .ok_or(Error::NoSigningKey)
     }
 

@@ -62,11 +62,21 @@ pub(crate) fn told_of(user: &User, scope: &ScopeSet, names: &BTreeSet<String>) -
     told
 }
 
-/// The claims that a family's authorization request asked for by name.
-pub(crate) fn asked_by_name(family: &Family) -> ClaimsRequest {
+/// The claims that a family's authorization request asked for by name, of those that the client's scopes still cover.
+pub(crate) fn asked_by_name(family: &Family, held: &ScopeSet) -> ClaimsRequest {
     let text = family.claims.as_deref();
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
+    let mut asked: ClaimsRequest = text
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    keep_allowed(&mut asked, held);
+    asked
+}
+
+/// Passes over names whose scope the client does not hold, as OpenID Connect Core 5.5 lets anything be.
+pub(crate) fn keep_allowed(asked: &mut ClaimsRequest, held: &ScopeSet) {
+    let allowed = |name: &String| scope_of(name).is_none_or(|scope| held.contains(scope));
+    asked.id_token.retain(allowed);
+    asked.userinfo.retain(allowed);
 }
 
 fn value_of(user: &User, claim: &str) -> Option<Value> {

@@ -12,6 +12,7 @@ use crate::audit::{Event, Remark, announce};
 use crate::config::RegistrationMode;
 use crate::opaque::hash_of;
 use crate::self_description::bad_metadata;
+use crate::subject::keeps_names;
 use crate::{Actor, Error, Issuer};
 
 const ID_BYTES: usize = 12;
@@ -53,7 +54,6 @@ impl Issuer {
         let stranger = Client {
             origin: ClientOrigin::Registered,
             auth_method: method.unwrap_or(ClientAuthMethod::ClientSecretBasic),
-            resources: self.open_resources(),
             ..blank(id, now)
         };
         let mut client = self.described(stranger, said).await?;
@@ -97,7 +97,8 @@ impl Issuer {
             .ok_or_else(invalid_token)
     }
 
-    /// Replaces what a client said of itself (RFC 7592 2.2). Its audiences stay what they are.
+    /// Replaces what a client said of itself (RFC 7592 2.2). By which names it knows people, and whether it is public, stays
+    /// what it is. With another name or other redirect URIs it has to ask everybody anew.
     ///
     /// # Errors
     /// As for [`Issuer::registered_client`] and [`Issuer::register_client`].
@@ -126,11 +127,18 @@ impl Issuer {
         let after = Client {
             auth_method: method,
             updated_at: now.max(read_at.plus(Duration::from_secs(1))),
-            ..before
+            ..before.clone()
         };
         let client = self.described(after, said).await?;
+        if !keeps_names(&before, &client) {
+            return Err(bad_metadata(Reason::InvalidParameter));
+        }
         let audit = remark(Event::ClientUpdated, &client, now);
-        match self.store.update_client(&client, read_at, None, &audit).await {
+        match self
+            .store
+            .update_registered_client(&client, read_at, &audit)
+            .await
+        {
             Ok(()) => {}
             // The next try reads it anew.
             Err(StoreError::Stale { .. }) => return Err(Error::Busy),

@@ -73,7 +73,7 @@ impl TicketPurpose {
 #[derive(Clone, Debug)]
 pub struct Ticket {
     /// Names the page that was shown.
-    pub nonce: String,
+    pub(crate) nonce: String,
 }
 
 impl Issuer {

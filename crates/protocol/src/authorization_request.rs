@@ -11,8 +11,9 @@ use crate::pkce::CodeChallenge;
 use crate::scope::ScopeSet;
 use crate::wire::wire_names;
 
-/// The most bytes in `state` and in `nonce`.
-const MAX_OPAQUE: usize = 2048;
+/// The most bytes in `state`: some clients keep where a person was in it.
+const MAX_STATE: usize = 8192;
+const MAX_NONCE: usize = 2048;
 const MAX_HINT: usize = 255;
 const MAX_RESOURCES: usize = 10;
 
@@ -93,7 +94,7 @@ impl AnswerTo {
         };
         Ok(Self {
             redirect_uri: form.take("redirect_uri"),
-            state: bounded(form, "state", MAX_OPAQUE)?,
+            state: bounded(form, "state", MAX_STATE)?,
             response_mode,
         })
     }
@@ -150,7 +151,7 @@ impl AuthorizationRequest {
             code_challenge: take_challenge(form)?,
             scope: take_scope(form)?,
             resources: take_resources(form)?,
-            nonce: bounded(form, "nonce", MAX_OPAQUE)?,
+            nonce: bounded(form, "nonce", MAX_NONCE)?,
             prompt: take_prompt(form)?,
             max_age: take_max_age(form)?,
             login_hint: bounded(form, "login_hint", MAX_HINT)?,
@@ -309,6 +310,14 @@ mod tests {
             (format!("{code}&nonce={}", "n".repeat(3000)), "invalid_request"),
         ] {
             assert_eq!(code_of(&query), wanted, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_state_may_be_long_and_not_without_end() {
+        for (bytes, good) in [(MAX_STATE, true), (MAX_STATE + 1, false)] {
+            let mut form = Form::parse(format!("state={}", "s".repeat(bytes)).as_bytes()).unwrap();
+            assert_eq!(AnswerTo::take(&mut form).is_ok(), good, "{bytes}");
         }
     }
 

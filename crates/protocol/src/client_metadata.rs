@@ -1,5 +1,6 @@
 //! What a client says of itself (RFC 7591 section 2, OpenID Connect Registration section 2), read strictly: unknown
-//! members are passed over, `null` is absent, and whatever is of the wrong kind refuses the whole.
+//! members are passed over, `null` is absent, and whatever is of the wrong kind refuses the whole. An address that is only
+//! shown, and is not fit to be, is absent too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -120,10 +121,10 @@ impl ClientMetadata {
             token_endpoint_auth_method: members.word("token_endpoint_auth_method")?,
             grant_types: members.grant_types()?,
             client_name: members.name("client_name")?,
-            client_uri: members.https("client_uri")?,
-            logo_uri: members.https("logo_uri")?,
-            policy_uri: members.https("policy_uri")?,
-            tos_uri: members.https("tos_uri")?,
+            client_uri: members.shown("client_uri")?,
+            logo_uri: members.shown("logo_uri")?,
+            policy_uri: members.shown("policy_uri")?,
+            tos_uri: members.shown("tos_uri")?,
             scope: members.scope()?,
             native: members.either("application_type", "web", "native")?,
             post_logout_redirect_uris: members.uris("post_logout_redirect_uris")?,
@@ -213,6 +214,12 @@ impl Members {
 
     fn https(&mut self, name: &'static str) -> Result<Option<String>, BadMetadata> {
         self.checked(name, is_https)
+    }
+
+    /// An address that people are shown.
+    fn shown(&mut self, name: &'static str) -> Result<Option<String>, BadMetadata> {
+        let fit = |text: &String| is_https(text) && redirect_uri::is_plain(text);
+        Ok(self.text(name)?.filter(fit))
     }
 
     fn plain(&mut self, name: &'static str) -> Result<Option<String>, BadMetadata> {
@@ -419,15 +426,10 @@ mod tests {
             ("client_name", json!("a\u{0}")),
             ("client_name", json!("Bank\u{202e}knaB")),
             ("client_name", json!("a\u{2066}b")),
-            ("client_uri", json!("http://app.example/")),
-            ("logo_uri", json!("data:image/png;base64,AAAA")),
-            ("logo_uri", json!("https:///app.example/logo")),
-            ("policy_uri", json!("javascript:alert(1)")),
-            ("tos_uri", json!("https://user@app.example/")),
-            (
-                "tos_uri",
-                json!(format!("https://app.example/{}", "a".repeat(500))),
-            ),
+            ("client_uri", json!(["https://app.example/"])),
+            ("logo_uri", json!({"en": "https://app.example/logo"})),
+            ("policy_uri", json!(7)),
+            ("tos_uri", json!(true)),
             ("scope", json!(["openid"])),
             ("scope", json!("a  b")),
             ("scope", json!("a\"b")),
@@ -442,6 +444,37 @@ mod tests {
             let bad = refused(json!({name: value}));
             assert_eq!(bad, BadMetadata::Member(name));
             assert_eq!(Refusal::from(bad).code, ErrorCode::InvalidClientMetadata);
+        }
+    }
+
+    #[test]
+    fn c02_an_address_that_is_not_fit_to_be_shown_is_absent() {
+        let long = format!("https://app.example/{}", "a".repeat(500));
+        for address in [
+            "http://app.example/",
+            "http://localhost:3000/",
+            "data:image/png;base64,AAAA",
+            "https:///app.example/logo",
+            "javascript:alert(1)",
+            "https://user@app.example/",
+            "https://app.example/#about",
+            "app.example",
+            long.as_str(),
+        ] {
+            let metadata = parse(&json!({
+                "client_uri": address,
+                "logo_uri": address,
+                "policy_uri": address,
+                "tos_uri": address,
+            }))
+            .unwrap();
+            let shown = [
+                metadata.client_uri,
+                metadata.logo_uri,
+                metadata.policy_uri,
+                metadata.tos_uri,
+            ];
+            assert!(shown.iter().all(Option::is_none), "{address}: {shown:?}");
         }
     }
 

@@ -11,6 +11,18 @@ pub const MAX_BYTES: usize = 500;
 /// The loopback addresses whose port is chosen when the application starts (RFC 8252 section 7.3).
 const LITERALS: [&str; 2] = ["127.0.0.1", "[::1]"];
 const LOCALHOST: &str = "localhost";
+/// Schemes that browsers take for themselves: of the web, and those that run or show something instead of leading away.
+const OF_BROWSERS: [&str; 9] = [
+    "http",
+    "https",
+    "javascript",
+    "data",
+    "vbscript",
+    "file",
+    "blob",
+    "filesystem",
+    "about",
+];
 
 /// Whether a request may use `asked` where `registered` was registered: the same text, or the same but for the port of
 /// an http URI on a loopback address (RFC 8252 section 7.3). `localhost` counts as one only where `localhost_too`, for
@@ -59,6 +71,13 @@ pub fn is_loopback(uri: &str) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Whether the scheme is one of an application, without the dot that would tie it to somebody's domain: any other
+/// application on the machine may claim it as well (RFC 8252 section 7.1).
+pub fn is_anybodys(uri: &str) -> bool {
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| !scheme.contains('.') && !OF_BROWSERS.contains(&scheme))
 }
 
 fn web_address(uri: &str) -> Option<Url> {
@@ -296,6 +315,24 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_loopback(uri), loopback, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a06_a_scheme_without_a_dot_is_anybodys_unless_browsers_take_it() {
+        for (uri, anybodys) in [
+            ("cursor://anysphere.cursor-mcp/oauth/callback", true),
+            ("myapp:/cb", true),
+            ("com.example.app:/cb", false),
+            ("https://app.example/cb", false),
+            ("http://localhost/cb", false),
+            ("javascript:alert(1)", false),
+            ("data:text/html,x", false),
+            ("vbscript:x", false),
+            ("file:///etc/passwd", false),
+            ("nothing", false),
+        ] {
+            assert_eq!(is_anybodys(uri), anybodys, "{uri}");
         }
     }
 }

@@ -297,11 +297,12 @@ fn say(demo: &Demo, options: &DevOptions) -> std::io::Result<()> {
     } = demo;
     writeln!(
         out,
-        "\nVouchsafe {version} is ready\n\n  issuer    {issuer}\n  try it    {issuer}/docs\n  client    {client_id}  \
-         {client_secret}\n  user      {username}  {password}\n  state     {dir}\n\nGet a token:\n\n  curl -s -u \
-         {client_id}:{client_secret} -d grant_type=client_credentials {issuer}/token\n\nFor a person, with a refresh \
-         token:\n\n  curl -s -u {client_id}:{client_secret} -d grant_type=password -d username={username} -d \
-         password={password} {issuer}/token\n\nCtrl-C ends it; the next start finds the same.\n",
+        "\nVouchsafe {version} is ready\n\n  issuer    {issuer}\n  try it    {issuer}/docs\n  sign in   \
+         {issuer}/account\n  client    {client_id}  {client_secret}\n  user      {username}  {password}\n  state     \
+         {dir}\n\nGet a token:\n\n  curl -s -u {client_id}:{client_secret} -d grant_type=client_credentials \
+         {issuer}/token\n\nFor a person, with a refresh token:\n\n  curl -s -u {client_id}:{client_secret} -d \
+         grant_type=password -d username={username} -d password={password} {issuer}/token\n\nCtrl-C ends it; the \
+         next start finds the same.\n",
         version = env!("CARGO_PKG_VERSION"),
         dir = options.data_dir.display(),
     )?;

@@ -6,8 +6,8 @@ use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{ClientId, FamilyId, ScopeSet, Subject, Timestamp};
 
 use crate::backend::{Write, retrying};
-use crate::consent::{Consent, remember};
-use crate::family::{NewFamily, give_birth, may_be_born};
+use crate::consent::{Consent, is_still_allowed, remember};
+use crate::family::{NewFamily, give_birth, may_be_born, may_decide};
 use crate::pushed_request::use_up;
 use crate::session::hold_session;
 use crate::sql::{Cell, execute, instant, json, one};
@@ -59,6 +59,8 @@ pub struct NewCode {
     pub pushed: Option<String>,
     /// What is remembered of the decision.
     pub consents: Vec<Consent>,
+    /// What was allowed before and makes asking needless: it must still be.
+    pub relies_on: Vec<Consent>,
 }
 
 /// Whether a code was issued.
@@ -72,6 +74,10 @@ pub enum Issued {
     RequestUsedBefore,
     /// The session is over.
     SessionOver,
+    /// What was allowed before was taken back meanwhile.
+    ConsentGone,
+    /// Person or client are being ended, or are gone.
+    Refused,
 }
 
 /// A code as it is found.
@@ -163,6 +169,9 @@ impl Store {
         let issued = retrying(|| async {
             let write = self.db.write().await?;
             let now = new.code.created_at;
+            if !may_decide(&write, &new.code.client_id, &new.code.subject).await? {
+                return Ok(Issued::Refused);
+            }
             if !hold_session(&write, &new.code.session_id, now).await? {
                 return Ok(Issued::SessionOver);
             }
@@ -170,6 +179,11 @@ impl Store {
                 && !use_up(&write, reference, now).await?
             {
                 return Ok(Issued::RequestUsedBefore);
+            }
+            for consent in &new.relies_on {
+                if !is_still_allowed(&write, consent).await? {
+                    return Ok(Issued::ConsentGone);
+                }
             }
             insert(&write, new).await?;
             for consent in &new.consents {
@@ -203,8 +217,7 @@ impl Store {
     pub async fn end_code(&self, hash: &str) -> Result<(), StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
-            let sql = "UPDATE authorization_code SET expires_at = 0 WHERE code = $1 AND redeemed_at IS NULL";
-            execute(&*write, sql, [hash.into()]).await?;
+            end_codes(&write, "code", hash).await?;
             write.commit().await
         })
         .await
@@ -239,6 +252,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Ends the codes with this value in this column that nobody redeemed, inside the caller's transaction. Their rows stay as
+/// long as the page lives that they were decided on, so that it cannot decide again. Their end lies before whatever a clock
+/// that steps back may show while they count as young.
+pub(crate) async fn end_codes(write: &Write, column: &'static str, value: &str) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE authorization_code SET expires_at = created_at - 3 WHERE {column} = $1 AND redeemed_at IS NULL"
+    );
+    execute(&**write, &sql, [value.into()]).await.map(drop)
 }
 
 async fn insert(write: &Write, new: &NewCode) -> Result<(), StoreError> {

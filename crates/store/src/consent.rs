@@ -108,7 +108,8 @@ impl Store {
             let sql = "DELETE FROM consent WHERE subject = $1 AND client_id = $2";
             execute(&*write, sql, ids.clone()).await?;
             // What was decided under it and not redeemed yet falls with it.
-            let sql = "DELETE FROM authorization_code WHERE subject = $1 AND client_id = $2 AND redeemed_at IS NULL";
+            let sql = "UPDATE authorization_code SET expires_at = created_at - 3 \
+                       WHERE subject = $1 AND client_id = $2 AND redeemed_at IS NULL";
             execute(&*write, sql, ids.clone()).await?;
             let sql = "DELETE FROM device_code WHERE subject = $1 AND client_id = $2 AND redeemed_at IS NULL";
             execute(&*write, sql, ids).await?;
@@ -119,6 +120,24 @@ impl Store {
             Ok(ended)
         })
         .await
+    }
+}
+
+/// Keeps what a person allowed from being taken back until the commit; false when it is no longer all there.
+pub(crate) async fn is_still_allowed(write: &Write, asked: &Consent) -> Result<bool, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM consent WHERE subject = $1 AND client_id = $2 AND audience = $3{}",
+        write.for_share()
+    );
+    let key: [Value; 3] = [
+        asked.subject.as_str().into(),
+        asked.client_id.as_str().into(),
+        asked.audience.as_str().into(),
+    ];
+    let held: Option<Row> = one(&**write, &sql, key).await?;
+    match held {
+        Some(held) => Ok(asked.scope.is_subset_of(&held.into_consent()?.scope)),
+        None => Ok(false),
     }
 }
 

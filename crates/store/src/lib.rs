@@ -17,6 +17,7 @@ mod log;
 mod logout_delivery;
 mod mark;
 mod pairwise;
+mod password;
 mod profile;
 mod pushed_request;
 mod resource;

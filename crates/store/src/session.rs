@@ -6,12 +6,15 @@ use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::{SecretString, Subject, Timestamp};
 
 use crate::backend::{Gate, Write, retrying};
-use crate::family::{Signed, end_of_session, move_families};
+use crate::family::{Signed, end_of_session, is_user, move_families};
 use crate::sql::{Cell, all, execute, instant, json, one};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
 
 /// How often a use is noted: more often would be a write for every page.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
+
+/// How often one form is taken for posted again.
+const MOST_REPLACED: usize = 8;
 
 /// One browser in which a person signed in.
 #[derive(Clone, Debug)]
@@ -141,7 +144,7 @@ impl Store {
             let session = &new.session;
             let user = Gate::User(session.subject.as_str());
             write.enter_gates([user, user]).await?;
-            if !is_good(&write, session.subject.as_str(), &new.password_hash).await? {
+            if !is_user(&write, session.subject.as_str(), Some(&new.password_hash)).await? {
                 return Ok(false);
             }
             insert(&write, session).await?;
@@ -155,22 +158,32 @@ impl Store {
         .await
     }
 
+    /// A form that was posted twice names the same session twice: the one that took its place meanwhile is replaced too, or
+    /// it would live on with a cookie that nobody holds.
     async fn replace(
         &self,
         write: &Write,
         (replaced, by): (&str, &Session),
         sign_out: &NewRevocation,
     ) -> Result<(), StoreError> {
-        let Some(subject) = end_row(write, replaced, by.created_at).await? else {
-            return Ok(());
-        };
-        if subject == by.subject.as_str() {
-            move_families(write, replaced, &by.id).await
-        } else {
-            end_of_session(write, replaced, || self.stamped(sign_out))
-                .await
-                .map(drop)
+        let mut replaced = replaced.to_owned();
+        for _ in 0..MOST_REPLACED {
+            if let Some(subject) = end_row(write, &replaced, by.created_at).await? {
+                let sql = "UPDATE session SET replaced_by = $2 WHERE id = $1";
+                execute(&**write, sql, [replaced.as_str().into(), by.id.as_str().into()]).await?;
+                return if subject == by.subject.as_str() {
+                    move_families(write, &replaced, &by.id).await
+                } else {
+                    let stamp = || self.stamped(sign_out);
+                    end_of_session(write, &replaced, stamp).await.map(drop)
+                };
+            }
+            match successor(write, &replaced).await? {
+                Some(next) => replaced = next,
+                None => return Ok(()),
+            }
         }
+        Ok(())
     }
 
     /// Notes that a session was used, so that it lives on. Nothing is written more than once a minute.
@@ -220,6 +233,9 @@ impl Store {
                 Some(owner) if owner == subject.as_str() => {}
                 _ => return Ok(None),
             }
+            // A device that was let in here and did not ask for its tokens yet.
+            let sql = "DELETE FROM device_code WHERE session_id = $1 AND redeemed_at IS NULL";
+            execute(&*write, sql, [id.into()]).await?;
             let signed = end_of_session(&write, id, || self.stamped(revocation)).await?;
             crate::audit::write(&*write, audit).await?;
             write.commit().await?;
@@ -229,13 +245,15 @@ impl Store {
     }
 }
 
-async fn is_good(write: &Write, subject: &str, hash: &SecretString) -> Result<bool, StoreError> {
-    let sql = format!(
-        "SELECT subject FROM user_account WHERE subject = $1 AND locked_at IS NULL AND password_hash = $2{}",
-        write.for_share()
-    );
-    let held: Option<Owner> = one(&**write, &sql, [subject.into(), hash.expose().into()]).await?;
-    Ok(held.is_some())
+/// The session that took the place of one that ended.
+async fn successor(write: &Write, id: &str) -> Result<Option<String>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Next {
+        replaced_by: Option<String>,
+    }
+    let sql = "SELECT replaced_by FROM session WHERE id = $1";
+    let row: Option<Next> = one(&**write, sql, [id.into()]).await?;
+    Ok(row.and_then(|row| row.replaced_by))
 }
 
 #[derive(FromQueryResult)]
@@ -281,11 +299,16 @@ pub(crate) async fn end_sessions_of(
     execute(&**write, sql, [subject.as_str().into()]).await.map(drop)
 }
 
-/// Ends every session there is inside the caller's transaction, and what devices wait for.
+/// Ends every session there is inside the caller's transaction, and what a database that went back would let happen a
+/// second time: what devices wait for, pushed requests, tokens for one registration. What people allowed is asked anew,
+/// since it may have been taken back.
 pub(crate) async fn end_all_sessions(write: &Write, at: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE session SET ended_at = $1 WHERE ended_at IS NULL";
     execute(&**write, sql, [at.as_unix().into()]).await?;
-    execute(&**write, "DELETE FROM device_code", []).await.map(drop)
+    for table in ["device_code", "pushed_request", "registration_token", "consent"] {
+        execute(&**write, &format!("DELETE FROM {table}"), []).await?;
+    }
+    Ok(())
 }
 
 /// Keeps a session from being ended until the commit; false when it is over.

@@ -243,66 +243,6 @@ impl Store {
         .await
     }
 
-    /// Sets a new password, ends everything that was granted under the old one, and forgets the failed sign-ins counted
-    /// under `attempts`.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
-    pub async fn set_password(
-        &self,
-        subject: &Subject,
-        hash: &SecretString,
-        attempts: &str,
-        revocation: &NewRevocation,
-        audit: &AuditEntry,
-    ) -> Result<(), StoreError> {
-        retrying(|| async {
-            let write = self.db.write().await?;
-            write.close_gate(Gate::User(subject.as_str())).await?;
-            let sql = "UPDATE user_account SET password_hash = $2, updated_at = $3 WHERE subject = $1";
-            let values = [
-                subject.as_str().into(),
-                hash.expose().into(),
-                audit.at.as_unix().into(),
-            ];
-            if execute(&*write, sql, values).await? == 0 {
-                return Err(StoreError::NotFound { what: "user" });
-            }
-            forget_attempts(&*write, attempts).await?;
-            end_of_subject(
-                &write,
-                subject,
-                || self.stamped(revocation),
-                RevokeReason::PasswordChanged,
-            )
-            .await?;
-            conclude(write, ChangeKind::User, subject.as_str(), audit).await
-        })
-        .await
-    }
-
-    /// Replaces a hash by one of the same password at a higher cost, unless it was replaced meanwhile: then
-    /// false, and nothing is written.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn rehash_password(
-        &self,
-        subject: &Subject,
-        old: &SecretString,
-        new: &SecretString,
-    ) -> Result<bool, StoreError> {
-        retrying(|| async {
-            let write = self.db.write().await?;
-            let sql = "UPDATE user_account SET password_hash = $3 WHERE subject = $1 AND password_hash = $2";
-            let values = [subject.as_str().into(), old.expose().into(), new.expose().into()];
-            let replaced = execute(&*write, sql, values).await? == 1;
-            write.commit().await?;
-            Ok(replaced)
-        })
-        .await
-    }
-
     /// Locks a person out, ending all they were granted, or (with no revocation) lets them in again. Failed sign-ins
     /// counted under `attempts` are forgotten.
     ///
@@ -373,10 +313,6 @@ impl Store {
             {
                 return Err(StoreError::NotFound { what: "user" });
             }
-            for table in ["user_role", "consent", "pairwise_subject"] {
-                let sql = format!("DELETE FROM {table} WHERE subject = $1");
-                execute(&*write, &sql, [subject.as_str().into()]).await?;
-            }
             end_of_subject(
                 &write,
                 subject,
@@ -384,6 +320,11 @@ impl Store {
                 RevokeReason::UserDeleted,
             )
             .await?;
+            // After the sessions, under which consent is given.
+            for table in ["user_role", "consent", "pairwise_subject"] {
+                let sql = format!("DELETE FROM {table} WHERE subject = $1");
+                execute(&*write, &sql, [subject.as_str().into()]).await?;
+            }
             conclude(write, ChangeKind::User, subject.as_str(), audit).await
         })
         .await

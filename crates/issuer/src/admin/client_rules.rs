@@ -64,6 +64,7 @@ impl Issuer {
             return Err(AdminError::invalid("no key signs with this algorithm here"));
         }
         check_face(client)?;
+        check_sector(client)?;
         let callbacks = client
             .redirect_uris
             .iter()
@@ -95,22 +96,29 @@ fn check_face(client: &Client) -> Result<(), AdminError> {
     if client.brand_color.as_ref().is_some_and(|color| !is_color(color)) {
         return Err(AdminError::invalid("a colour is written as #rrggbb"));
     }
-    let hosts: BTreeSet<Option<String>> = client
-        .redirect_uris
-        .iter()
-        .map(|uri| redirect_uri::host_of(uri))
-        .collect();
-    if client.pairwise && client.sector_identifier.is_none() && hosts.len() > 1 {
-        return Err(AdminError::invalid(
-            "a client with pairwise subjects has redirect URIs of one host (OpenID Connect Core 8.1)",
-        ));
-    }
     if client.pkce_optional && client.auth_method == ClientAuthMethod::None {
         return Err(AdminError::invalid(
             "a public client always needs PKCE (RFC 9700 2.1.1)",
         ));
     }
     Ok(())
+}
+
+/// What the names of people at a pairwise client are shared by must be one.
+fn check_sector(client: &Client) -> Result<(), AdminError> {
+    if client.pairwise && client.sector_identifier.is_none() && has_several_hosts(client) {
+        return Err(AdminError::invalid(
+            "a client with pairwise subjects has redirect URIs of one host (OpenID Connect Core 8.1)",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the redirect URIs of a client lead to more than one place.
+pub(crate) fn has_several_hosts(client: &Client) -> bool {
+    let uris = client.redirect_uris.iter();
+    let hosts: BTreeSet<Option<String>> = uris.map(|uri| redirect_uri::host_of(uri)).collect();
+    hosts.len() > 1
 }
 
 /// A redirect target: https, http on a loopback host, or for native applications a scheme with a dot (RFC 8252 7.1).

@@ -1,6 +1,6 @@
 //! What is told of a person (OpenID Connect Core 5.1), said by an operator.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use vouchsafe_store::User;
 
 use super::user::is_address;
@@ -10,7 +10,7 @@ use crate::{Actor, Issuer};
 
 const LONGEST: usize = 500;
 /// The claims that are texts and not the account's own.
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 14] = [
     "name",
     "family_name",
     "given_name",
@@ -24,7 +24,10 @@ const TEXTS: [&str; 13] = [
     "zoneinfo",
     "locale",
     "phone_number",
+    ADDRESS,
 ];
+/// The claim that is an object; its text is the whole address (OpenID Connect Core 5.1.1).
+const ADDRESS: &str = "address";
 const PHONE_VERIFIED: &str = "phone_number_verified";
 
 /// What is said of a person; what is not said stays.
@@ -55,11 +58,11 @@ impl Issuer {
         let (subject, mut profile) = (user.subject, user.profile);
         for (claim, text) in &draft.texts {
             check(claim, text)?;
-            if text.is_empty() {
-                profile.remove(*claim);
-            } else {
-                profile.insert((*claim).to_owned(), Value::from(text.as_str()));
-            }
+            match (*claim, text.as_str()) {
+                (claim, "") => profile.remove(claim),
+                (ADDRESS, text) => profile.insert(ADDRESS.to_owned(), json!({ "formatted": text })),
+                (claim, text) => profile.insert(claim.to_owned(), Value::from(text)),
+            };
         }
         if let Some(verified) = draft.phone_number_verified {
             profile.insert(PHONE_VERIFIED.to_owned(), Value::from(verified));
@@ -92,9 +95,51 @@ impl Issuer {
 fn check(claim: &str, text: &str) -> Result<(), AdminError> {
     let known = TEXTS.contains(&claim);
     let bad = text.len() > LONGEST || text.chars().any(char::is_control);
-    let address = ["profile", "picture", "website"].contains(&claim);
-    if !known || bad || (address && !text.is_empty() && !text.starts_with("https://")) {
+    let fits = match claim {
+        _ if text.is_empty() => true,
+        "profile" | "picture" | "website" => text.starts_with("https://"),
+        "birthdate" => is_birthdate(text),
+        _ => true,
+    };
+    if !known || bad || !fits {
         return Err(AdminError::invalid(format!("{claim} cannot be this")));
     }
     Ok(())
+}
+
+/// `YYYY-MM-DD`, or a year alone (OpenID Connect Core 5.1).
+fn is_birthdate(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let mut number = |digits: usize, range: std::ops::RangeInclusive<u16>| {
+        let part = parts.next()?;
+        let number: u16 = part.parse().ok()?;
+        Some(part.len() == digits && range.contains(&number))
+    };
+    match (number(4, 0..=9999), number(2, 1..=12), number(2, 1..=31)) {
+        (Some(year), None, None) => year,
+        (Some(year), Some(month), Some(day)) => year && month && day && parts.next().is_none(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_birthdate_is_a_day_or_a_year() {
+        for (text, is) in [
+            ("1984-02-29", true),
+            ("0000-12-31", true),
+            ("1984", true),
+            ("84", false),
+            ("1984-2-29", false),
+            ("1984-13-01", false),
+            ("1984-02", false),
+            ("1984-02-29-1", false),
+            ("29.2.1984", false),
+        ] {
+            assert_eq!(is_birthdate(text), is, "{text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use vouchsafe_protocol::{Refusal, ResponseMode};
 use crate::Error;
 
 /// What the browser carries to the client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     /// The redirect URI, byte for byte as it is registered but for a loopback port.
     pub redirect_uri: String,
@@ -14,6 +14,17 @@ pub struct Answer {
     pub mode: ResponseMode,
     /// The parameters.
     pub parameters: Vec<(&'static str, String)>,
+}
+
+/// Codes are among the parameters.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.parameters.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Answer")
+            .field("mode", &self.mode)
+            .field("parameters", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {
@@ -40,6 +51,9 @@ pub enum AuthorizeError {
         answer: Box<Answer>,
         /// Why.
         refusal: Refusal,
+        /// Nobody vouches for the client, and it did not ask to be answered without a page: the person is shown where the
+        /// answer would go (RFC 9700 4.11.2).
+        stranger: bool,
     },
 }
 

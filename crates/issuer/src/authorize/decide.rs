@@ -8,8 +8,11 @@ use vouchsafe_store::{Consent, Session};
 use super::answer::{Answer, AuthorizeError};
 use super::request::Judged;
 use crate::consent::must_be_asked_each_time;
+use crate::opaque::hash_of;
 use crate::session::ACR;
 use crate::{Error, Issuer, Visitor};
+
+const NO_CONSENT: Refusal = Refusal::new(ErrorCode::ConsentRequired, Reason::NoConsent);
 
 /// What the browser proved for this very request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +43,11 @@ pub struct ConsentQuestion {
     pub session: Session,
     /// Every scope that would be granted, and the resource that knows it.
     pub scopes: Vec<(String, Option<String>)>,
+    /// False when they allowed all of it before, or are not asked for this client.
+    pub must_be_asked: bool,
+    /// Names all that the page says: who asks, where the answer goes, and for what. An answer to another question is none to
+    /// this one.
+    pub digest: String,
     pub(super) consents: Vec<Consent>,
 }
 
@@ -54,24 +62,30 @@ impl Issuer {
         visitor: &Visitor,
         proofs: Proofs,
     ) -> Result<Step, AuthorizeError> {
-        let decided = self.decide(judged, visitor, proofs).await?;
-        match decided {
-            Decided::Ask(step) => Ok(step),
-            Decided::Granted(question) => {
-                let answer = self.answer_with_code(judged, &question, None).await?;
-                Ok(Step::Answer(Box::new(answer)))
+        let mut question = match self.decide(judged, visitor, proofs).await? {
+            Step::Consent(question) if !question.must_be_asked => question,
+            step => return Ok(step),
+        };
+        match self.answer_unasked(judged, &question).await? {
+            Some(answer) => Ok(Step::Answer(Box::new(answer))),
+            // What made asking needless was taken back meanwhile.
+            None if judged.is_silent() => Err(judged.way.refuse(NO_CONSENT)),
+            None => {
+                question.must_be_asked = true;
+                Ok(Step::Consent(question))
             }
         }
     }
 
+    /// What comes first; a [`Step::Consent`] also where nobody has to be asked.
     pub(super) async fn decide(
         &self,
         judged: &Judged,
         visitor: &Visitor,
         proofs: Proofs,
-    ) -> Result<Decided, AuthorizeError> {
+    ) -> Result<Step, AuthorizeError> {
         let prompt = &judged.request.prompt;
-        let silent = prompt.contains(&Prompt::None);
+        let silent = judged.is_silent();
         let refuse = |code, reason| Err(judged.way.refuse(Refusal::new(code, reason)));
         if !self.context_is_met(judged) {
             return refuse(ErrorCode::AccessDenied, Reason::InvalidParameter);
@@ -79,7 +93,7 @@ impl Issuer {
         let Some(session) = &visitor.session else {
             return match silent {
                 true => refuse(ErrorCode::LoginRequired, Reason::NotSignedIn),
-                false => Ok(Decided::Ask(Step::SignIn)),
+                false => Ok(Step::SignIn),
             };
         };
         let expected = self.is_expected(judged, &session.subject).await?;
@@ -88,18 +102,17 @@ impl Issuer {
             (true, _) if !expected => return refuse(ErrorCode::LoginRequired, Reason::OtherPerson),
             (true, _) | (false, true) => {}
             (false, false) if silent => return refuse(ErrorCode::LoginRequired, Reason::NotSignedIn),
-            (false, false) => return Ok(Decided::Ask(Step::SignIn)),
+            (false, false) => return Ok(Step::SignIn),
         }
         if prompt.contains(&Prompt::SelectAccount) && !proofs.signed_in && !proofs.selected {
-            return Ok(Decided::Ask(Step::SelectAccount(Box::new(session.clone()))));
+            return Ok(Step::SelectAccount(Box::new(session.clone())));
         }
         let question = self.question(judged, session).await;
-        let (question, covered) = question.map_err(|error| judged.way.fail(error))?;
-        match covered && !prompt.contains(&Prompt::Consent) {
-            true => Ok(Decided::Granted(Box::new(question))),
-            false if silent => refuse(ErrorCode::ConsentRequired, Reason::NoConsent),
-            false => Ok(Decided::Ask(Step::Consent(Box::new(question)))),
+        let question = question.map_err(|error| judged.way.fail(error))?;
+        if question.must_be_asked && silent {
+            return Err(judged.way.refuse(NO_CONSENT));
         }
+        Ok(Step::Consent(Box::new(question)))
     }
 
     /// An essential context that nobody here can be let in by is a failed sign-in (OpenID Connect Core 5.5.1.1).
@@ -136,10 +149,9 @@ impl Issuer {
         Ok(wanted.iter().flatten().all(|wanted| wanted == sub.as_str()))
     }
 
-    /// What would be asked, and whether it was allowed before.
-    async fn question(&self, judged: &Judged, session: &Session) -> Result<(ConsentQuestion, bool), Error> {
-        let authority = self.authority_of(&session.subject).await?;
-        let mut scopes = self.scope_lines(&judged.client, (&judged.targets, &judged.scope), Some(&authority));
+    /// What would be asked, and whether it has to be.
+    async fn question(&self, judged: &Judged, session: &Session) -> Result<ConsentQuestion, Error> {
+        let mut scopes = self.scope_lines(&judged.client, &judged.targets, &judged.scope);
         scopes.extend(judged.by_name.iter().map(|scope| (scope.to_string(), None)));
         let mut covered = !must_be_asked_each_time(&judged.client, judged.redirect_uri());
         let mut consents = Vec::new();
@@ -156,17 +168,14 @@ impl Issuer {
             covered = covered && self.is_allowed(&consent).await?;
             consents.push(consent);
         }
-        let question = ConsentQuestion {
+        let said = serde_json::json!([judged.client.name, judged.redirect_uri(), scopes]);
+        Ok(ConsentQuestion {
             session: session.clone(),
+            must_be_asked: judged.request.prompt.contains(&Prompt::Consent)
+                || !(covered || judged.client.skip_consent),
+            digest: hash_of(&said.to_string()),
             scopes,
             consents,
-        };
-        Ok((question, covered || judged.client.skip_consent))
+        })
     }
-}
-
-/// Whether somebody has to be asked.
-pub(super) enum Decided {
-    Ask(Step),
-    Granted(Box<ConsentQuestion>),
 }

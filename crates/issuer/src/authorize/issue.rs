@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal, random_token};
-use vouchsafe_store::{Code, Issued, NewCode};
+use vouchsafe_store::{Code, Issued, NewCode, Session};
 
 use super::answer::{Answer, AuthorizeError};
-use super::decide::{ConsentQuestion, Decided, Proofs, Step};
+use super::decide::{ConsentQuestion, Proofs, Step};
 use super::push::USED_BEFORE;
 use super::request::Judged;
 use crate::consent::must_be_asked_each_time;
@@ -18,30 +18,11 @@ use crate::{Issuer, Visitor};
 const LIFE: Duration = Duration::from_secs(60);
 const INTERACTION_BYTES: usize = 16;
 const BEFORE: Refusal = Refusal::new(ErrorCode::InvalidRequest, Reason::DecidedBefore);
+/// Also for a person who was locked and a client that was disabled just now: both lose their sessions.
 const OVER: Refusal = Refusal::new(ErrorCode::LoginRequired, Reason::NotSignedIn);
 
 impl Issuer {
-    /// Carries out what a person allowed on the page that `ticket` names. What is granted follows from the request, judged
-    /// anew, not from the form. When something else has to be asked first by now, that is the step.
-    ///
-    /// # Errors
-    /// [`AuthorizeError`]; a page for a decision that was made before.
-    pub async fn consented(
-        &self,
-        judged: &Judged,
-        visitor: &Visitor,
-        proofs: Proofs,
-        ticket: &Ticket,
-    ) -> Result<Step, AuthorizeError> {
-        let question = match self.decide(judged, visitor, proofs).await? {
-            Decided::Granted(question) | Decided::Ask(Step::Consent(question)) => question,
-            Decided::Ask(step) => return Ok(step),
-        };
-        let answer = self.answer_with_code(judged, &question, Some(ticket)).await?;
-        Ok(Step::Answer(Box::new(answer)))
-    }
-
-    /// What a person is to be asked for this request; none when something else comes first, or nothing has to be asked.
+    /// What a person is, or would be, asked for this request; none when something else comes first.
     ///
     /// # Errors
     /// [`AuthorizeError`].
@@ -52,8 +33,48 @@ impl Issuer {
         proofs: Proofs,
     ) -> Result<Option<ConsentQuestion>, AuthorizeError> {
         match self.decide(judged, visitor, proofs).await? {
-            Decided::Ask(Step::Consent(question)) => Ok(Some(*question)),
+            Step::Consent(question) => Ok(Some(*question)),
             _ => Ok(None),
+        }
+    }
+
+    /// Carries out that a person allowed what they were asked on the page that `ticket` names.
+    ///
+    /// # Errors
+    /// [`AuthorizeError`]; a page for a decision that was made before.
+    pub async fn consented(
+        &self,
+        judged: &Judged,
+        question: &ConsentQuestion,
+        ticket: &Ticket,
+    ) -> Result<Answer, AuthorizeError> {
+        let Opaque { token, hash } = Opaque::random(self.entropy());
+        let mut new = self.new_code(judged, &question.session, hash, ticket.nonce.clone());
+        if !must_be_asked_each_time(&judged.client, judged.redirect_uri()) {
+            new.consents.clone_from(&question.consents);
+        }
+        match self.issue(judged, &new).await? {
+            Issued::Yes => Ok(judged.way.answer(vec![("code", token.expose().to_owned())])),
+            _ => Err(judged.way.refuse(OVER)),
+        }
+    }
+
+    /// Answers a request that nobody has to be asked for; none when what was allowed before is allowed no longer.
+    pub(super) async fn answer_unasked(
+        &self,
+        judged: &Judged,
+        question: &ConsentQuestion,
+    ) -> Result<Option<Answer>, AuthorizeError> {
+        let Opaque { token, hash } = Opaque::random(self.entropy());
+        let interaction = random_token(self.entropy(), INTERACTION_BYTES);
+        let mut new = self.new_code(judged, &question.session, hash, interaction);
+        if !judged.client.skip_consent {
+            new.relies_on.clone_from(&question.consents);
+        }
+        match self.issue(judged, &new).await? {
+            Issued::Yes => Ok(Some(judged.way.answer(vec![("code", token.expose().to_owned())]))),
+            Issued::ConsentGone => Ok(None),
+            _ => Err(judged.way.refuse(OVER)),
         }
     }
 
@@ -69,62 +90,37 @@ impl Issuer {
         ticket: &Ticket,
     ) -> Result<Answer, AuthorizeError> {
         if let Some(session) = &visitor.session {
-            let question = ConsentQuestion {
-                session: session.clone(),
-                scopes: Vec::new(),
-                consents: Vec::new(),
-            };
-            let mut code = self.code_for(judged, &question, Opaque::random(self.entropy()).hash);
-            code.expires_at = code.created_at;
-            let new = NewCode {
-                code,
-                interaction: ticket.nonce.clone(),
-                pushed: judged.pushed.clone(),
-                consents: Vec::new(),
-            };
-            let kept = self.store.issue_code(&new).await;
-            match kept.map_err(|error| judged.way.fail(error.into()))? {
-                Issued::DecidedBefore => return Err(BEFORE.into()),
-                Issued::RequestUsedBefore => return Err(USED_BEFORE.into()),
-                Issued::Yes | Issued::SessionOver => {}
-            }
+            let hash = Opaque::random(self.entropy()).hash;
+            let mut new = self.new_code(judged, session, hash, ticket.nonce.clone());
+            new.code.expires_at = new.code.created_at;
+            self.issue(judged, &new).await?;
         }
         Ok(judged.deny())
     }
 
-    pub(super) async fn answer_with_code(
-        &self,
-        judged: &Judged,
-        question: &ConsentQuestion,
-        ticket: Option<&Ticket>,
-    ) -> Result<Answer, AuthorizeError> {
-        let Opaque { token, hash } = Opaque::random(self.entropy());
-        let interaction = match ticket {
-            Some(ticket) => ticket.nonce.clone(),
-            None => random_token(self.entropy(), INTERACTION_BYTES),
-        };
-        let remembered = ticket.is_some() && !must_be_asked_each_time(&judged.client, judged.redirect_uri());
-        let new = NewCode {
-            code: self.code_for(judged, question, hash),
-            interaction,
-            pushed: judged.pushed.clone(),
-            consents: if remembered {
-                question.consents.clone()
-            } else {
-                Vec::new()
-            },
-        };
-        let issued = self.store.issue_code(&new).await;
+    async fn issue(&self, judged: &Judged, new: &NewCode) -> Result<Issued, AuthorizeError> {
+        let kept = self.keep_document_client(&judged.client).await;
+        kept.map_err(|error| judged.way.fail(error))?;
+        let issued = self.store.issue_code(new).await;
         match issued.map_err(|error| judged.way.fail(error.into()))? {
-            Issued::Yes => Ok(judged.way.answer(vec![("code", token.expose().to_owned())])),
             Issued::DecidedBefore => Err(BEFORE.into()),
             Issued::RequestUsedBefore => Err(USED_BEFORE.into()),
-            Issued::SessionOver => Err(judged.way.refuse(OVER)),
+            issued => Ok(issued),
         }
     }
 
-    fn code_for(&self, judged: &Judged, question: &ConsentQuestion, hash: String) -> Code {
-        let (session, request, now) = (&question.session, &judged.request, self.now());
+    fn new_code(&self, judged: &Judged, session: &Session, hash: String, interaction: String) -> NewCode {
+        NewCode {
+            code: self.code_for(judged, session, hash),
+            interaction,
+            pushed: judged.pushed.clone(),
+            consents: Vec::new(),
+            relies_on: Vec::new(),
+        }
+    }
+
+    fn code_for(&self, judged: &Judged, session: &Session, hash: String) -> Code {
+        let (request, now) = (&judged.request, self.now());
         let claims = (!request.claims.is_empty()).then(|| serde_json::to_string(&request.claims));
         Code {
             hash,

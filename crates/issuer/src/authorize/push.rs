@@ -16,12 +16,21 @@ const URN: &str = "urn:ietf:params:oauth:request_uri:";
 const LIFE: Duration = Duration::from_secs(540);
 
 /// A request that was kept.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pushed {
     /// What the client names at the authorization endpoint instead of the parameters.
     pub request_uri: String,
     /// How long it may.
     pub expires_in: Duration,
+}
+
+/// Whoever knows the request URI may go on with the request.
+impl std::fmt::Debug for Pushed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pushed")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The random part of a request URI of ours.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use vouchsafe_protocol::{
-    AnswerTo, AuthorizationRequest, ClientId, ErrorCode, Form, GrantType, Reason, Refusal, ResponseMode,
-    ScopeSet, ScopeToken, redirect_uri,
+    AnswerTo, AuthorizationRequest, ClientId, ErrorCode, Form, GrantType, Prompt, Reason, Refusal,
+    ResponseMode, ScopeSet, ScopeToken, redirect_uri,
 };
 use vouchsafe_store::{ApplicationType, Client};
 
@@ -13,7 +13,7 @@ use super::answer::{Answer, AuthorizeError};
 use super::push::reference_of;
 use crate::audience::Target;
 use crate::opaque::hash_of;
-use crate::person_claims::scope_of;
+use crate::person_claims::{keep_allowed, scope_of};
 use crate::{Error, Issuer};
 
 /// A request that was found good, and what follows from it.
@@ -42,6 +42,8 @@ pub(super) struct Way {
     state: Option<String>,
     mode: ResponseMode,
     issuer: String,
+    /// Nobody vouches for the client, and it bears a page.
+    stranger: bool,
 }
 
 impl Way {
@@ -65,6 +67,7 @@ impl Way {
         AuthorizeError::Answer {
             answer: Box::new(answer),
             refusal,
+            stranger: self.stranger,
         }
     }
 
@@ -86,6 +89,11 @@ impl Judged {
     #[must_use]
     pub fn redirect_uri(&self) -> &str {
         &self.way.redirect_uri
+    }
+
+    /// Whether no page may be shown.
+    pub(super) fn is_silent(&self) -> bool {
+        self.request.prompt.contains(&Prompt::None)
     }
 
     /// Tells the client no.
@@ -129,6 +137,7 @@ impl Issuer {
             state: to.state,
             mode: to.response_mode.unwrap_or(ResponseMode::Query),
             issuer: self.config.issuer.to_string(),
+            stranger: client.is_stranger() && !is_silent(form.get("prompt")),
         };
         if to.response_mode.is_none() {
             way.mode = ResponseMode::Query;
@@ -145,7 +154,8 @@ impl Issuer {
         let (scope, resources) = (request.scope.as_ref(), request.resources.as_slice());
         let judged = self.targets_and_scope(&client, scope, resources).await;
         let (targets, scope) = judged.map_err(|error| way.fail(error))?;
-        let by_name = scopes_of_names(&client, &mut request).difference(&scope);
+        let held = self.scope_of_client(&client);
+        let by_name = scopes_of_names(&mut request, &held).difference(&scope);
         Ok(Judged {
             client,
             request,
@@ -162,7 +172,7 @@ impl Issuer {
         let id = id.ok_or(unknown)?;
         let id = ClientId::parse(&id).map_err(|_| unknown)?;
         self.must_have_its_past()?;
-        let client = self.document_client(&id).await?.ok_or(unknown)?;
+        let client = self.client_to_sign_in(&id).await?.ok_or(unknown)?;
         if client.disabled_at.is_some() {
             return Err(unknown.into());
         }
@@ -180,13 +190,15 @@ impl Issuer {
     }
 }
 
-/// The scopes that claims asked for by name belong to. Names of scopes that the client does not hold are passed over, as
-/// OpenID Connect Core 5.5 lets anything be.
-fn scopes_of_names(client: &Client, request: &mut AuthorizationRequest) -> ScopeSet {
-    let held = |name: &String| scope_of(name).is_none_or(|scope| client.scope.contains(scope));
+/// Whether no page may be shown, as far as a request can be read that may be wrong elsewhere.
+fn is_silent(prompt: Option<&str>) -> bool {
+    prompt.is_some_and(|prompt| prompt.split(' ').any(|word| word == Prompt::None.as_str()))
+}
+
+/// The scopes that claims asked for by name belong to.
+fn scopes_of_names(request: &mut AuthorizationRequest, held: &ScopeSet) -> ScopeSet {
     let claims = &mut request.claims;
-    claims.id_token.retain(held);
-    claims.userinfo.retain(held);
+    keep_allowed(claims, held);
     let names = claims.id_token.iter().chain(&claims.userinfo);
     names
         .filter_map(|name| ScopeToken::parse(scope_of(name)?).ok())

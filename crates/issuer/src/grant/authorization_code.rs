@@ -44,8 +44,7 @@ impl Issuer {
             .target_of_grant(client, &code.audience, presented.resource)
             .await?;
         self.still_held(client, &code.audience, &code.scope)?;
-        self.must_be_able_to_mint(client, &target).await?;
-        self.must_be_able_to_sign_id_token(client, &code.scope, self.now())?;
+        self.must_be_able_to_grant(client, &target, &code.scope).await?;
         let authority = self.authority_of(&code.subject).await?;
         let family = self.redeem(client, code).await?;
         let now = family.created_at;

@@ -22,8 +22,7 @@ impl Issuer {
         let approval = self.approval(&found).await?;
         let target = self.target_of_grant(client, &code.audience, resource).await?;
         self.still_held(client, &code.audience, &code.scope)?;
-        self.must_be_able_to_mint(client, &target).await?;
-        self.must_be_able_to_sign_id_token(client, &code.scope, self.now())?;
+        self.must_be_able_to_grant(client, &target, &code.scope).await?;
         let authority = self.authority_of(&approval.subject).await?;
         let family = self.redeem_device(client, code, approval).await?;
         let now = family.created_at;

@@ -22,8 +22,7 @@ impl Issuer {
         let target = self.target(client, resource).await?;
         // What the client may not have is refused before a password is looked at.
         let bound = self.scope_for_person(client, &target, scope)?;
-        self.must_be_able_to_mint(client, &target).await?;
-        self.must_be_able_to_sign_id_token(client, &bound, self.now())?;
+        self.must_be_able_to_grant(client, &target, &bound).await?;
         let person = self.sign_in(username, password, source).await?;
         let authority = self.authority_of(&person.subject).await?;
         let family = self.begin(client, &person, &target, bound).await?;

@@ -26,8 +26,7 @@ impl Issuer {
         let target = self.target_of_grant(client, audience, resource).await?;
         self.still_held(client, audience, &claims.scope)?;
         let asked = within(scope, &claims)?;
-        self.must_be_able_to_mint(client, &target).await?;
-        self.must_be_able_to_sign_id_token(client, &claims.scope, now)?;
+        self.must_be_able_to_grant(client, &target, &claims.scope).await?;
         let (family, authority) = self.advance(client, &claims, now).await?;
         self.grant_to_person(PersonGrant {
             client,

@@ -77,10 +77,7 @@ impl<'a> ApiExtractor<'a> for ClientAuthorization {
             }
             (Some(_), Some(_)) => Header::Unusable,
         };
-        let address = request
-            .extensions()
-            .get::<ClientAddress>()
-            .map(|address| address.0);
+        let address = ClientAddress::of(request);
         Ok(Self { header, address })
     }
 }

@@ -1,5 +1,6 @@
 //! `POST /device_authorization` (RFC 8628 3.1).
 
+use http::header::HeaderMap;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Password;
@@ -11,6 +12,7 @@ use super::Tag;
 use super::authorization::ClientAuthorization;
 use super::error::ApiError;
 use super::form::ResourceForm;
+use super::par::meet_stranger;
 use super::state::ApiState;
 use crate::http::address::ClientAddress;
 
@@ -82,10 +84,12 @@ impl DeviceAuthorizationApi {
         &self,
         state: Data<&ApiState>,
         address: Data<&ClientAddress>,
+        headers: &HeaderMap,
         authorization: ClientAuthorization,
         form: ResourceForm<DeviceFields>,
     ) -> Result<DeviceAnswer, ApiError> {
         let mut form = form.0;
+        meet_stranger(state.0, (*address.0, headers), &form).await?;
         let caller = authorization.authenticate(state.0, &mut form).await?;
         let asked = DeviceAuthorizationRequest::parse(&mut form)?;
         state

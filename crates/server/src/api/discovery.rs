@@ -10,7 +10,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 use serde_json::{Value, json};
 use vouchsafe_issuer::{ACR, Issuer, RegistrationMode, supported_claims};
-use vouchsafe_protocol::{ClientAuthMethod, OIDC_SCOPES, Prompt, ResponseMode};
+use vouchsafe_protocol::{ClientAuthMethod, OIDC_SCOPES, Prompt, ResponseMode, is_oidc_scope};
 
 use super::Tag;
 use super::document::{CachedAnswer, cached, etag_of};
@@ -89,7 +89,7 @@ fn metadata(issuer: &Issuer) -> Value {
         "jwks_uri": url.join("/.well-known/jwks.json"),
         "introspection_endpoint": url.join("/introspect"),
         "revocation_endpoint": url.join("/revoke"),
-        "scopes_supported": OIDC_SCOPES,
+        "scopes_supported": scopes(issuer),
         "claims_supported": claims(),
         "claims_parameter_supported": true,
         "request_parameter_supported": false,
@@ -110,14 +110,24 @@ fn metadata(issuer: &Issuer) -> Value {
         "revocation_endpoint_auth_methods_supported": every,
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
-        "client_id_metadata_document_supported": true,
     });
-    if config.registration != RegistrationMode::Closed
-        && let Some(members) = metadata.as_object_mut()
-    {
-        members.insert("registration_endpoint".to_owned(), url.join("/register").into());
+    if let Some(members) = metadata.as_object_mut() {
+        if config.registration != RegistrationMode::Closed {
+            members.insert("registration_endpoint".to_owned(), url.join("/register").into());
+        }
+        if config.registration == RegistrationMode::Open {
+            members.insert("client_id_metadata_document_supported".to_owned(), true.into());
+        }
     }
     metadata
+}
+
+/// What anybody may ask for: the scopes of OpenID Connect, and those of resources that are open.
+fn scopes(issuer: &Issuer) -> Vec<String> {
+    let open = issuer.open_scopes();
+    let others = open.iter().filter(|scope| !is_oidc_scope(scope.as_str()));
+    let of_oidc = OIDC_SCOPES.into_iter().map(str::to_owned);
+    of_oidc.chain(others.map(ToString::to_string)).collect()
 }
 
 /// What tokens and userinfo may tell (OpenID Connect Discovery 3).

@@ -10,8 +10,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use vouchsafe_issuer::Error;
-use vouchsafe_protocol::Chain;
-use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
+use vouchsafe_protocol::{Chain, ErrorCode, Reason, Refusal, SecretString};
 
 use crate::http::answer::{refusal_error, refusal_response};
 
@@ -33,9 +32,50 @@ pub(crate) struct ApiError {
     status: StatusCode,
     refusal: Refusal,
     retry_after: Option<Duration>,
-    /// The client came with HTTP Basic and is told so (RFC 6749 5.2).
-    challenge: bool,
+    challenge: Challenge,
 }
+
+/// What `WWW-Authenticate` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Challenge {
+    /// Nothing.
+    None,
+    /// The client came with HTTP Basic and is told so (RFC 6749 5.2).
+    Basic,
+    /// What the bearer token was found to be (RFC 6750 3).
+    Bearer,
+    /// That a bearer token is needed: who brings none is told nothing else (RFC 6750 3.1).
+    NoToken,
+}
+
+impl Challenge {
+    /// What a code asks for wherever it is said.
+    fn of(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::InvalidToken | ErrorCode::InsufficientScope => Self::Bearer,
+            _ => Self::None,
+        }
+    }
+
+    fn header(self, code: ErrorCode) -> Option<HeaderValue> {
+        let said = match (self, code) {
+            (Self::None, _) => return None,
+            (Self::Basic, _) => "Basic realm=\"vouchsafe\", charset=\"UTF-8\"",
+            (Self::Bearer, ErrorCode::InvalidRequest) => {
+                "Bearer realm=\"vouchsafe\", error=\"invalid_request\""
+            }
+            (Self::Bearer, ErrorCode::InvalidToken) => "Bearer realm=\"vouchsafe\", error=\"invalid_token\"",
+            (Self::Bearer, ErrorCode::InsufficientScope) => {
+                "Bearer realm=\"vouchsafe\", error=\"insufficient_scope\", scope=\"openid\""
+            }
+            (Self::Bearer | Self::NoToken, _) => NO_TOKEN,
+        };
+        Some(HeaderValue::from_static(said))
+    }
+}
+
+/// How a bearer token is asked for.
+pub(super) const NO_TOKEN: &str = "Bearer realm=\"vouchsafe\"";
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, refusal: Refusal) -> Self {
@@ -43,7 +83,7 @@ impl ApiError {
             status,
             refusal,
             retry_after: None,
-            challenge: false,
+            challenge: Challenge::of(refusal.code),
         }
     }
 
@@ -54,7 +94,23 @@ impl ApiError {
 
     /// Adds the challenge when the client authenticated by the header.
     pub(super) fn challenged(mut self, by_header: bool) -> Self {
-        self.challenge = by_header && self.status == StatusCode::UNAUTHORIZED;
+        if by_header && self.status == StatusCode::UNAUTHORIZED {
+            self.challenge = Challenge::Basic;
+        }
+        self
+    }
+
+    /// Says of the request that its bearer token is what is wrong with it.
+    pub(super) fn of_bearer(mut self) -> Self {
+        self.challenge = Challenge::Bearer;
+        self
+    }
+
+    /// Where a token is needed and `brought` is none, asks for one and says no more.
+    pub(super) fn for_token(mut self, brought: Option<&SecretString>) -> Self {
+        if brought.is_none() && self.refusal.code == ErrorCode::InvalidToken {
+            self.challenge = Challenge::NoToken;
+        }
         self
     }
 
@@ -74,27 +130,10 @@ impl ApiError {
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        if let Some(challenge) = bearer_challenge(self.refusal.code) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        if self.challenge {
-            let challenge = HeaderValue::from_static("Basic realm=\"vouchsafe\", charset=\"UTF-8\"");
+        if let Some(challenge) = self.challenge.header(self.refusal.code) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response
-    }
-}
-
-/// What a bearer token was found to be (RFC 6750 3).
-fn bearer_challenge(code: ErrorCode) -> Option<HeaderValue> {
-    match code {
-        ErrorCode::InvalidToken => Some(HeaderValue::from_static(
-            "Bearer realm=\"vouchsafe\", error=\"invalid_token\"",
-        )),
-        ErrorCode::InsufficientScope => Some(HeaderValue::from_static(
-            "Bearer realm=\"vouchsafe\", error=\"insufficient_scope\"",
-        )),
-        _ => None,
     }
 }
 

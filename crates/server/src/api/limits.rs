@@ -24,8 +24,14 @@ const REVOCATIONS: u32 = 30_000;
 const REGISTRATIONS: u32 = 20;
 /// Pushed requests of one client from one address.
 const PUSHED: u32 = 120;
+/// Pushed requests from one address, whichever client they are of.
+const PUSHED_HERE: u32 = 600;
 /// Devices that begin to wait, of one client from one address.
 const DEVICES: u32 = 60;
+/// Devices from one address, whichever client they run.
+const DEVICES_HERE: u32 = 300;
+/// Documents of clients that are read for one address.
+const DOCUMENTS: u32 = 30;
 /// Wrong user codes from one address.
 const USER_CODES: u32 = 30;
 /// Wrong user codes of one person.
@@ -44,8 +50,11 @@ pub(crate) struct FailureLimits {
     revocations: FailureLimiter,
     registrations: FailureLimiter,
     pushed: FailureLimiter,
+    pushed_here: FailureLimiter,
     sign_ups: FailureLimiter,
     devices: FailureLimiter,
+    devices_here: FailureLimiter,
+    documents: FailureLimiter,
     user_codes: FailureLimiter,
     user_codes_of_one: FailureLimiter,
 }
@@ -82,8 +91,11 @@ impl FailureLimits {
             revocations: FailureLimiter::new(REVOCATIONS, WINDOW),
             registrations: FailureLimiter::new(REGISTRATIONS, WINDOW),
             pushed: FailureLimiter::new(PUSHED, WINDOW),
+            pushed_here: FailureLimiter::new(PUSHED_HERE, WINDOW),
             sign_ups: FailureLimiter::new(SIGN_UPS, WINDOW),
             devices: FailureLimiter::new(DEVICES, WINDOW),
+            devices_here: FailureLimiter::new(DEVICES_HERE, WINDOW),
+            documents: FailureLimiter::new(DOCUMENTS, WINDOW),
             user_codes: FailureLimiter::new(USER_CODES, WINDOW),
             user_codes_of_one: FailureLimiter::new(USER_CODES_OF_ONE, WINDOW),
         }
@@ -135,12 +147,19 @@ impl FailureLimits {
 
     /// Counts a pushed request; each becomes a row.
     pub(super) fn may_push(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
-        counted(&self.pushed, &source.client, now)
+        counted(&self.pushed, &source.client, now)?;
+        counted(&self.pushed_here, &source.address, now)
     }
 
     /// Counts a device that begins to wait; each becomes a row.
     pub(super) fn may_begin_device(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
-        counted(&self.devices, &source.client, now)
+        counted(&self.devices, &source.client, now)?;
+        counted(&self.devices_here, &source.address, now)
+    }
+
+    /// Counts a document that is to be read; each is a call to a host that a stranger names.
+    pub(crate) fn may_fetch_document(&self, source: &Source, now: Timestamp) -> Result<(), ApiError> {
+        counted(&self.documents, &source.address, now)
     }
 
     /// Asked before a user code is looked up.
@@ -208,5 +227,31 @@ mod tests {
         assert!(limits.may_revoke("web", now).is_err());
         assert!(limits.may_revoke("other", now).is_ok());
         assert!(limits.may_revoke("web", now.plus(WINDOW * 2)).is_ok());
+    }
+
+    #[test]
+    fn c01_p07_what_becomes_a_row_is_counted_by_address_whichever_client_it_is_of() {
+        let now = Timestamp::from_unix(1_000_000);
+        let from = |address: u8, client: u32| {
+            Source::new(
+                Some(IpAddr::from([198, 51, 100, address])),
+                &format!("client-{client}"),
+            )
+        };
+        type Limit = fn(&FailureLimits, &Source, Timestamp) -> Result<(), ApiError>;
+        let limits: [(Limit, u32); 3] = [
+            (FailureLimits::may_push, PUSHED_HERE),
+            (FailureLimits::may_begin_device, DEVICES_HERE),
+            (FailureLimits::may_fetch_document, DOCUMENTS),
+        ];
+        for (may, most) in limits {
+            let limits = FailureLimits::new();
+            for client in 0..most {
+                assert!(may(&limits, &from(1, client), now).is_ok(), "{client}");
+            }
+            assert!(may(&limits, &from(1, most), now).is_err());
+            assert!(may(&limits, &from(2, 0), now).is_ok());
+            assert!(may(&limits, &from(1, most), now.plus(WINDOW * 2)).is_ok());
+        }
     }
 }

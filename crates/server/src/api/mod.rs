@@ -1,6 +1,7 @@
 //! What is answered over HTTP: one file an endpoint, one table of routes, one table of errors.
 
 mod authorization;
+mod bearer;
 mod device_authorization;
 mod discovery;
 mod document;

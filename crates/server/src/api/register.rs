@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
-use http::header::AUTHORIZATION;
 use poem::web::Data;
 use poem::{Request, RequestBody};
 use poem_openapi::param::Path;
@@ -11,10 +10,11 @@ use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSecurityScheme, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, Object, OpenApi};
-use vouchsafe_issuer::{Client, Registered};
+use vouchsafe_issuer::{Client, Error, Registered};
 use vouchsafe_protocol::{ClientAuthMethod, ClientMetadata, GrantType, Refusal, SecretString, Timestamp};
 
 use super::Tag;
+use super::bearer::bearer_of;
 use super::error::ApiError;
 use super::form::{FORM, media_type, no_query, take, unsupported_media_type};
 use super::limits::Source;
@@ -150,26 +150,18 @@ impl<'a> ApiExtractor<'a> for RegistrationAccess {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let mut values = request.headers().get_all(AUTHORIZATION).iter();
-        let token = match (values.next(), values.next()) {
-            (Some(value), None) => value.to_str().ok().and_then(bearer),
-            _ => None,
-        };
-        let address = request
-            .extensions()
-            .get::<ClientAddress>()
-            .map(|address| address.0);
-        Ok(Self { token, address })
+        Ok(Self {
+            token: bearer_of(request.headers(), LONGEST_TOKEN)?,
+            address: ClientAddress::of(request),
+        })
     }
 }
 
-/// The token of RFC 6750 2.1; the scheme in whatever case.
-fn bearer(header: &str) -> Option<SecretString> {
-    let (scheme, token) = header.split_once(' ')?;
-    let token = token.trim_start_matches(' ');
-    let plain = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    (scheme.eq_ignore_ascii_case("bearer") && plain && token.len() <= LONGEST_TOKEN)
-        .then(|| SecretString::new(token.to_owned()))
+impl RegistrationAccess {
+    /// A refusal, with the challenge that fits what was brought.
+    fn refused(&self, error: Error) -> ApiError {
+        ApiError::from(error).for_token(self.token.as_ref())
+    }
 }
 
 /// A client as it is registered (RFC 7591 3.2.1).
@@ -226,6 +218,7 @@ impl ClientBody {
         let subject_type = if client.pairwise { "pairwise" } else { "public" };
         let path = format!("/register/{}", client.id);
         let confidential = client.auth_method != ClientAuthMethod::None;
+        let scope = state.issuer.scope_as_told(&client).to_string();
         Self {
             client_id: client.id.to_string(),
             client_id_issued_at: client.created_at.as_unix(),
@@ -238,7 +231,7 @@ impl ClientBody {
             grant_types: client.grants.iter().map(GrantType::to_string).collect(),
             response_types: by_code.then(|| "code".to_owned()).into_iter().collect(),
             application_type: client.application_type.as_str().to_owned(),
-            scope: client.scope.to_string(),
+            scope,
             subject_type: subject_type.to_owned(),
             client_name: client.name,
             client_uri: client.client_uri,
@@ -301,7 +294,7 @@ impl RegisterApi {
     ) -> Result<RegisterAnswer, ApiError> {
         let now = counted(state.0, &access)?;
         let registered = state.issuer.register_client(&body.0, access.token.as_ref(), now);
-        let registered = registered.await?;
+        let registered = registered.await.map_err(|error| access.refused(error))?;
         Ok(RegisterAnswer::Registered(Json(ClientBody::of_new(
             state.0, registered,
         ))))
@@ -322,7 +315,8 @@ impl RegisterApi {
     ) -> Result<ClientAnswer, ApiError> {
         counted(state.0, &access)?;
         let token = access.token.as_ref();
-        let client = state.issuer.registered_client(&client_id.0, token).await?;
+        let client = state.issuer.registered_client(&client_id.0, token).await;
+        let client = client.map_err(|error| access.refused(error))?;
         Ok(ClientAnswer::Known(Json(ClientBody::new(state.0, client, token))))
     }
 
@@ -343,7 +337,7 @@ impl RegisterApi {
         let now = counted(state.0, &access)?;
         let token = access.token.as_ref();
         let updated = state.issuer.update_registered(&client_id.0, token, &body.0, now);
-        let client = updated.await?;
+        let client = updated.await.map_err(|error| access.refused(error))?;
         Ok(ClientAnswer::Known(Json(ClientBody::new(state.0, client, token))))
     }
 
@@ -362,7 +356,8 @@ impl RegisterApi {
     ) -> Result<RemovalAnswer, ApiError> {
         let now = counted(state.0, &access)?;
         let token = access.token.as_ref();
-        state.issuer.delete_registered(&client_id.0, token, now).await?;
+        let removed = state.issuer.delete_registered(&client_id.0, token, now).await;
+        removed.map_err(|error| access.refused(error))?;
         Ok(RemovalAnswer::Removed)
     }
 }
@@ -373,28 +368,4 @@ fn counted(state: &ApiState, access: &RegistrationAccess) -> Result<Timestamp, A
     let source = Source::new(access.address, "");
     state.limits.may_register(&source, now)?;
     Ok(now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bearer;
-
-    #[test]
-    fn a_bearer_token_is_one_plain_word() {
-        for header in ["Bearer abc", "bearer abc", "BEARER  abc"] {
-            assert_eq!(bearer(header).unwrap().expose(), "abc", "{header}");
-        }
-        let long = format!("Bearer {}", "a".repeat(513));
-        for header in [
-            "",
-            "Bearer",
-            "Bearer ",
-            "Bearer a b",
-            "Basic abc",
-            "abc",
-            long.as_str(),
-        ] {
-            assert!(bearer(header).is_none(), "{header}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::http::route::RouteSpec;
+use crate::pages::PAGES;
 
 const fn open(path: &'static str, methods: &'static [Method], cacheable: bool) -> RouteSpec {
     RouteSpec {
@@ -22,12 +23,12 @@ const fn private(path: &'static str, methods: &'static [Method], cacheable: bool
     }
 }
 
-const GET: &[Method] = &[Method::GET];
-const BOTH: &[Method] = &[Method::GET, Method::POST];
-const REGISTERED: &[Method] = &[Method::GET, Method::PUT, Method::DELETE];
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+const BOTH: &[Method] = &[Method::GET, Method::POST, Method::HEAD];
+const REGISTERED: &[Method] = &[Method::GET, Method::PUT, Method::DELETE, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 
-/// Every public path.
+/// Every public path but those of pages, which have a table of their own.
 const ROUTES: &[RouteSpec] = &[
     open("/token", POST, false),
     open("/refresh", POST, false),
@@ -38,23 +39,6 @@ const ROUTES: &[RouteSpec] = &[
     open("/userinfo", BOTH, false),
     open("/register", POST, false),
     open("/register/*", REGISTERED, false),
-    private("/authorize", BOTH, false),
-    private("/sign-in", BOTH, false),
-    private("/select-account", BOTH, false),
-    private("/consent", BOTH, false),
-    private("/device", BOTH, false),
-    private("/device/confirm", BOTH, false),
-    private("/device/done", GET, false),
-    private("/sign-up", BOTH, false),
-    private("/account", GET, false),
-    private("/account/session", POST, false),
-    private("/account/app", POST, false),
-    private("/account/consent", POST, false),
-    private("/account/sign-out", POST, false),
-    private("/account/password", BOTH, false),
-    private("/logout", BOTH, false),
-    private("/sign-out", POST, false),
-    private("/signed-out", GET, false),
     private("/assets/*", GET, true),
     open("/.well-known/jwks.json", GET, true),
     open("/.well-known/openid-configuration", GET, true),
@@ -67,23 +51,17 @@ const ROUTES: &[RouteSpec] = &[
 pub(crate) const MANAGEMENT_ROUTES: &[RouteSpec] =
     &[private("/livez", GET, false), private("/readyz", GET, false)];
 
-/// The public paths of an issuer with this path. One table is kept for the life of the process.
+/// The public paths of an issuer with this path. The table is kept for the life of the process.
 pub(crate) fn routes_under(path: &str) -> &'static [RouteSpec] {
-    if path.is_empty() {
-        return ROUTES;
+    let pages = PAGES.iter().map(|page| private(page.path, page.methods, false));
+    let mut routes: Vec<RouteSpec> = ROUTES.iter().copied().chain(pages).collect();
+    if !path.is_empty() {
+        let keep = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+        for route in &mut routes {
+            route.path = keep(format!("{path}{}", route.path));
+        }
+        let inserted = keep(format!("/.well-known/oauth-authorization-server{path}"));
+        routes.push(open(inserted, GET, true));
     }
-    let keep = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
-    let mut routes: Vec<RouteSpec> = ROUTES
-        .iter()
-        .map(|route| RouteSpec {
-            path: keep(format!("{path}{}", route.path)),
-            ..*route
-        })
-        .collect();
-    routes.push(open(
-        keep(format!("/.well-known/oauth-authorization-server{path}")),
-        GET,
-        true,
-    ));
     Box::leak(routes.into_boxed_slice())
 }

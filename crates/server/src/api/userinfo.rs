@@ -2,21 +2,24 @@
 //! (RFC 6750 2.1, 2.2).
 
 use http::StatusCode;
-use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use poem::web::Data;
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::types::Any;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi};
-use vouchsafe_protocol::{ErrorCode, Form, Reason, Refusal, SecretString};
+use vouchsafe_protocol::{Form, Refusal, SecretString};
 
 use super::Tag;
-use super::error::ApiError;
+use super::bearer::{bearer_of, no_token, several};
+use super::error::{ApiError, NO_TOKEN};
 use super::form::{FORM, media_type, take};
 use super::state::ApiState;
 
 const SCHEME: &str = "AccessToken";
+/// Bytes of a token.
+const LONGEST_TOKEN: usize = 16 * 1024;
 
 pub(super) struct UserinfoApi;
 
@@ -54,38 +57,25 @@ impl<'a> ApiExtractor<'a> for Bearer {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let mut values = request.headers().get_all(AUTHORIZATION).iter();
-        let in_header = match (values.next(), values.next()) {
-            (None, _) => None,
-            (Some(value), None) => Some(in_header(value)?),
-            (Some(_), Some(_)) => return Err(malformed().into()),
-        };
-        let in_form = if media_type(request) == Some(FORM) {
-            let form = Form::parse(&take(body).await?);
-            let mut form = form.map_err(|error| ApiError::from(Refusal::from(error)))?;
-            form.take("access_token").map(SecretString::new)
-        } else {
-            None
+        let in_header = bearer_of(request.headers(), LONGEST_TOKEN)?;
+        let in_form = match media_type(request) {
+            Some(FORM) => in_form(&take(body).await?)?,
+            _ => None,
         };
         match (in_header, in_form) {
-            (Some(_), Some(_)) => Err(malformed().into()),
+            (Some(_), Some(_)) => Err(several().into()),
             (in_header, in_form) => Ok(Self(in_header.or(in_form))),
         }
     }
 }
 
-fn in_header(value: &HeaderValue) -> Result<SecretString, ApiError> {
-    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-    match token {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            Ok(SecretString::new(token.trim().to_owned()))
-        }
-        _ => Err(Refusal::new(ErrorCode::InvalidToken, Reason::MalformedToken).into()),
+fn in_form(body: &[u8]) -> Result<Option<SecretString>, ApiError> {
+    let form = Form::parse(body);
+    let mut form = form.map_err(|error| ApiError::from(Refusal::from(error)).of_bearer())?;
+    match form.take("access_token") {
+        Some(token) if token.len() > LONGEST_TOKEN => Err(no_token()),
+        token => Ok(token.map(SecretString::new)),
     }
-}
-
-fn malformed() -> ApiError {
-    Refusal::new(ErrorCode::InvalidRequest, Reason::MultipleCredentials).into()
 }
 
 /// An answer.
@@ -133,7 +123,7 @@ async fn answer(state: &ApiState, Bearer(token): Bearer) -> poem::Result<Userinf
 /// Who brings no token is told how to, and nothing else (RFC 6750 3.1).
 fn without_token() -> Response {
     let mut response = StatusCode::UNAUTHORIZED.into_response();
-    let challenge = HeaderValue::from_static("Bearer realm=\"vouchsafe\"");
+    let challenge = HeaderValue::from_static(NO_TOKEN);
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response
 }

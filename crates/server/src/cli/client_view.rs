@@ -279,6 +279,10 @@ mod tests {
             "access_ttl": 300,
             "refresh_rotation": "always",
             "disabled": false,
+            "subject_type": "public",
+            "pkce_optional": false,
+            "skip_consent": false,
+            "origin": "operator",
         });
         assert_eq!(printed, expected);
         let without = serde_json::to_value(ClientView::new(&client)).unwrap();

@@ -26,15 +26,27 @@ pub(super) struct ProfileArgs {
     /// Their family name
     #[arg(long)]
     family_name: Option<String>,
+    /// The names between the two
+    #[arg(long)]
+    middle_name: Option<String>,
     /// What friends call them
     #[arg(long)]
     nickname: Option<String>,
+    /// A page about them, https
+    #[arg(long, value_name = "URI")]
+    profile: Option<String>,
     /// A picture, https
     #[arg(long, value_name = "URI")]
     picture: Option<String>,
     /// Their page, https
     #[arg(long, value_name = "URI")]
     website: Option<String>,
+    /// Their gender, as female, male or another word
+    #[arg(long)]
+    gender: Option<String>,
+    /// Their birthday as YYYY-MM-DD; 0000 for a year that is not said, or the year alone
+    #[arg(long, value_name = "DATE")]
+    birthdate: Option<String>,
     /// Their language, such as de or en-GB
     #[arg(long)]
     locale: Option<String>,
@@ -47,6 +59,9 @@ pub(super) struct ProfileArgs {
     /// Whether somebody made sure of that
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     phone_number_verified: Option<bool>,
+    /// Where they live, in one line
+    #[arg(long)]
+    address: Option<String>,
 }
 
 pub(super) async fn set(args: ProfileArgs, work: &mut Work<'_, '_>) -> Result<User, Failure> {
@@ -54,12 +69,17 @@ pub(super) async fn set(args: ProfileArgs, work: &mut Work<'_, '_>) -> Result<Us
         ("name", args.name),
         ("given_name", args.given_name),
         ("family_name", args.family_name),
+        ("middle_name", args.middle_name),
         ("nickname", args.nickname),
+        ("profile", args.profile),
         ("picture", args.picture),
         ("website", args.website),
+        ("gender", args.gender),
+        ("birthdate", args.birthdate),
         ("locale", args.locale),
         ("zoneinfo", args.zoneinfo),
         ("phone_number", args.phone_number),
+        ("address", args.address),
     ];
     let draft = ProfileDraft {
         email: args.email,

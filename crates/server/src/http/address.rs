@@ -4,10 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use http::HeaderMap;
+use poem::Request;
 
 /// The address of the client, as far as it can be believed. A request extension of every handled request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(pub IpAddr);
+
+impl ClientAddress {
+    /// The address that the pipeline found for a request.
+    pub fn of(request: &Request) -> Option<IpAddr> {
+        request.data::<Self>().map(|address| address.0)
+    }
+}
 
 /// A block of addresses in CIDR notation (RFC 4632, RFC 4291 section 2.3), or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -367,7 +367,7 @@ fn preflight_response(route: &RouteSpec) -> Response {
     }
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Authorization, Content-Type, DPoP"),
+        HeaderValue::from_static("Authorization, Content-Type, DPoP, MCP-Protocol-Version"),
     );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
@@ -413,13 +413,13 @@ mod tests {
         post("/lost"),
         RouteSpec {
             path: "/jwks",
-            methods: &[Method::GET],
+            methods: &[Method::GET, Method::HEAD],
             cors: true,
             cacheable: true,
         },
         RouteSpec {
             path: "/login",
-            methods: &[Method::POST],
+            methods: &[Method::GET, Method::POST],
             cors: false,
             cacheable: false,
         },
@@ -541,13 +541,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn head_is_answered_like_get_without_a_body() -> Outcome {
+    async fn h12_head_is_answered_like_get_without_a_body_and_only_where_it_is_listed() -> Outcome {
         let response = answer(Method::HEAD, "/jwks", "").await?;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.header("content-length"), Some("2"));
         let cached = response.header("cache-control");
         assert_eq!(cached, Some("public, max-age=300"));
         assert_eq!(text(response).await?, "");
+        let response = answer(Method::HEAD, "/login", "").await?;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.header("allow"), Some("GET, POST"));
         Ok(())
     }
 
@@ -560,7 +563,7 @@ mod tests {
             ("access-control-allow-methods", Some("POST, OPTIONS")),
             (
                 "access-control-allow-headers",
-                Some("Authorization, Content-Type, DPoP"),
+                Some("Authorization, Content-Type, DPoP, MCP-Protocol-Version"),
             ),
             ("access-control-max-age", Some("86400")),
             ("access-control-allow-credentials", None),

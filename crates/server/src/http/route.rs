@@ -7,7 +7,8 @@ use http::{HeaderValue, Method};
 pub struct RouteSpec {
     /// An exact path, or a prefix that ends in `/*` and covers everything below it.
     pub path: &'static str,
-    /// What the handler takes. HEAD follows from GET, OPTIONS from `cors`; neither is listed.
+    /// What the handler takes. HEAD is listed beside GET where that only shows something, and the handler sees GET;
+    /// OPTIONS follows from `cors` and is not listed.
     pub methods: &'static [Method],
     /// Any origin may call and read it, without credentials (RFC 9700 section 2.6).
     pub cors: bool,
@@ -30,7 +31,7 @@ impl RouteSpec {
     }
 
     pub(super) fn verdict(&self, method: &Method) -> Verdict {
-        if self.methods.contains(method) || (*method == Method::HEAD && self.takes_get()) {
+        if self.methods.contains(method) {
             Verdict::Run
         } else if self.cors && *method == Method::OPTIONS {
             Verdict::Preflight
@@ -39,16 +40,9 @@ impl RouteSpec {
         }
     }
 
-    fn takes_get(&self) -> bool {
-        self.methods.contains(&Method::GET)
-    }
-
     /// The value of `Allow` (RFC 9110 section 10.2.1), also right for `Access-Control-Allow-Methods`.
     pub(super) fn allow(&self) -> Option<HeaderValue> {
         let mut words: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
-        if self.takes_get() {
-            words.push("HEAD");
-        }
         if self.cors {
             words.push("OPTIONS");
         }
@@ -83,15 +77,21 @@ mod tests {
         },
         RouteSpec {
             path: "/docs/*",
-            methods: &[Method::GET],
+            methods: &[Method::GET, Method::HEAD],
             cors: false,
             cacheable: true,
         },
         RouteSpec {
             path: "/docs/openapi.json",
-            methods: &[Method::GET],
+            methods: &[Method::GET, Method::HEAD],
             cors: true,
             cacheable: true,
+        },
+        RouteSpec {
+            path: "/authorize",
+            methods: &[Method::GET, Method::POST],
+            cors: false,
+            cacheable: false,
         },
     ];
 
@@ -114,13 +114,15 @@ mod tests {
     }
 
     #[test]
-    fn h12_head_follows_get_and_options_follows_cors() {
+    fn h12_head_is_taken_where_it_is_listed_and_options_follows_cors() {
         let verdict = |path, method: Method| find(ROUTES, path).map(|r| r.verdict(&method));
         assert_eq!(verdict("/token", Method::POST), Some(Verdict::Run));
         assert_eq!(verdict("/token", Method::GET), Some(Verdict::NotAllowed));
         assert_eq!(verdict("/token", Method::HEAD), Some(Verdict::NotAllowed));
         assert_eq!(verdict("/token", Method::OPTIONS), Some(Verdict::Preflight));
         assert_eq!(verdict("/docs/a", Method::HEAD), Some(Verdict::Run));
+        assert_eq!(verdict("/authorize", Method::GET), Some(Verdict::Run));
+        assert_eq!(verdict("/authorize", Method::HEAD), Some(Verdict::NotAllowed));
         assert_eq!(verdict("/docs/a", Method::OPTIONS), Some(Verdict::NotAllowed));
     }
 
@@ -130,6 +132,7 @@ mod tests {
         let value = HeaderValue::from_static;
         assert_eq!(allow("/token"), Some(value("POST, OPTIONS")));
         assert_eq!(allow("/docs/a"), Some(value("GET, HEAD")));
+        assert_eq!(allow("/authorize"), Some(value("GET, POST")));
         assert_eq!(allow("/docs/openapi.json"), Some(value("GET, HEAD, OPTIONS")));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::header::ACCEPT;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 use vouchsafe_issuer::{Asked, Fetched, Outbound, OutboundError};
 use vouchsafe_protocol::redirect_uri;
@@ -18,11 +19,15 @@ use address::is_public;
 
 /// From the first look-up to the last byte.
 const LIMIT: Duration = Duration::from_secs(2);
+/// Names that are looked up at once. The system cannot be told to stop: a look-up that nobody waits for any more still holds
+/// a thread that passwords and files need too.
+const LOOK_UPS: usize = 64;
 
 /// HTTP to other hosts.
 pub(crate) struct HttpOutbound {
     tls: ClientConfig,
     allow_private: bool,
+    look_ups: Arc<Semaphore>,
 }
 
 impl HttpOutbound {
@@ -39,7 +44,11 @@ impl HttpOutbound {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls, allow_private })
+        Ok(Self {
+            tls,
+            allow_private,
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
+        })
     }
 
     /// The addresses of a host, each of which may be asked.
@@ -51,7 +60,7 @@ impl HttpOutbound {
         let found = match url.host() {
             Some(Host::Ipv4(address)) => vec![SocketAddr::from((address, port))],
             Some(Host::Ipv6(address)) => vec![SocketAddr::from((address, port))],
-            Some(Host::Domain(name)) => look_up(name, port).await?,
+            Some(Host::Domain(name)) => self.look_up(name, port).await?,
             None => return Err(OutboundError::Refused("it has no host")),
         };
         let plain = url.scheme() == "http";
@@ -62,6 +71,20 @@ impl HttpOutbound {
             return Err(OutboundError::Refused(
                 "it leads to an address that is not public",
             ));
+        }
+        Ok(found)
+    }
+
+    async fn look_up(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, OutboundError> {
+        let asked = (name.to_owned(), port);
+        let found = held_to_its_end(&self.look_ups, async move {
+            let found = tokio::net::lookup_host(asked).await;
+            found.map(Iterator::collect::<Vec<SocketAddr>>)
+        });
+        let found = found.await?;
+        let found = found.map_err(|error| OutboundError::Failed(error.to_string()))?;
+        if found.is_empty() {
+            return Err(OutboundError::Failed("the name has no address".to_owned()));
         }
         Ok(found)
     }
@@ -114,15 +137,20 @@ async fn within<T>(asked: impl Future<Output = Result<T, OutboundError>>) -> Res
         .unwrap_or(Err(OutboundError::TooSlow))
 }
 
-async fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, OutboundError> {
-    let found = tokio::net::lookup_host((name, port)).await;
-    let found: Vec<SocketAddr> = found
-        .map_err(|error| OutboundError::Failed(error.to_string()))?
-        .collect();
-    if found.is_empty() {
-        return Err(OutboundError::Failed("the name has no address".to_owned()));
-    }
-    Ok(found)
+/// Does the work as soon as there is a permit, which is given back only when the work is done, also where nobody waits for
+/// it any more.
+async fn held_to_its_end<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, OutboundError> {
+    let failed = || OutboundError::Failed("it was not looked up".to_owned());
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| failed())?;
+    let task = tokio::spawn(async move {
+        let done = work.await;
+        drop(permit);
+        done
+    });
+    task.await.map_err(|_| failed())
 }
 
 #[cfg(test)]
@@ -279,5 +307,19 @@ mod tests {
         drop(listener);
         let error = outbound(true).get(&url(&format!("http://{free}/"))).await.err();
         assert!(matches!(error, Some(OutboundError::Failed(_))), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn c03_a_look_up_that_nobody_waits_for_any_more_holds_its_permit() {
+        let permits = Arc::new(Semaphore::new(1));
+        let (answer, asked) = tokio::sync::oneshot::channel::<()>();
+        let moment = Duration::from_millis(20);
+        let hangs = held_to_its_end(&permits, asked);
+        assert!(tokio::time::timeout(moment, hangs).await.is_err());
+        let next = held_to_its_end(&permits, std::future::ready(1));
+        assert!(tokio::time::timeout(moment, next).await.is_err());
+        answer.send(()).unwrap();
+        let next = held_to_its_end(&permits, std::future::ready(2)).await;
+        assert_eq!(next.unwrap(), 2);
     }
 }

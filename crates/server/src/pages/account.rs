@@ -1,35 +1,30 @@
 //! `/account`: where one is signed in, what clients hold, what one allowed; with a button to end each.
 
 use http::StatusCode;
-use poem::Response;
 use vouchsafe_issuer::{AccountView, AppOfPerson, Consent, Session, TicketPurpose};
-use vouchsafe_protocol::{ClientId, FamilyId, ScopeSet, Timestamp};
+use vouchsafe_protocol::{ClientId, FamilyId, OFFLINE_ACCESS, Timestamp};
 
 use super::authorize::ask;
-use super::consent::lines;
 use super::continuation::Continuation;
 use super::respond;
-use super::texts::{Lang, fill};
+use super::scopes::sentences;
+use super::texts::Lang;
 use super::view::{Account, AccountNotice, AppLine, ConsentLine, SessionLine};
-use super::visit::Visit;
+use super::visit::{Handled, Visit};
 use crate::cli::time::utc;
 
 /// What tickets of the forms on this page are about.
 const ABOUT: &str = "/account";
 
-pub(super) async fn show(mut visit: Visit) -> Response {
+pub(super) async fn show(mut visit: Visit) -> Handled {
     let Some(session) = visit.visitor.session.clone() else {
-        return ask(&visit, "/sign-in", &Continuation::account());
+        return Ok(ask(&visit, "/sign-in", &Continuation::account()));
     };
-    let account = match visit.state.issuer.account(&session.subject).await {
-        Ok(Some(account)) => account,
-        Ok(None) => return ask(&visit, "/sign-in", &Continuation::account()),
-        Err(error) => return visit.fail(error),
+    let account = visit.state.issuer.account(&session.subject).await;
+    let Some(account) = account.map_err(|error| visit.failed(error))? else {
+        return Ok(ask(&visit, "/sign-in", &Continuation::account()));
     };
-    let ticket = match visit.ticket(TicketPurpose::Account, ABOUT) {
-        Ok(ticket) => ticket,
-        Err(error) => return visit.fail(error),
-    };
+    let ticket = visit.ticket(TicketPurpose::Account, ABOUT);
     let lang = visit.lang;
     let AccountView {
         user,
@@ -38,8 +33,8 @@ pub(super) async fn show(mut visit: Visit) -> Response {
         consents,
     } = account;
     let view = Account {
+        ticket: ticket.map_err(|error| visit.failed(error))?,
         page: visit.page(None),
-        ticket,
         username: user.username,
         sessions: sessions
             .into_iter()
@@ -52,7 +47,7 @@ pub(super) async fn show(mut visit: Visit) -> Response {
             .collect(),
         notice: notice(visit.parameter("done").as_deref()),
     };
-    respond::page(&visit, StatusCode::OK, &view.page, &view)
+    Ok(respond::page(&visit, StatusCode::OK, &view.page, &view))
 }
 
 fn notice(done: Option<&str>) -> Option<AccountNotice> {
@@ -84,10 +79,13 @@ fn session_line(lang: Lang, session: Session, current: &str) -> SessionLine {
 }
 
 fn app_line(lang: Lang, app: AppOfPerson) -> AppLine {
+    // That it stays is said of devices too, whatever they asked for; it need not be said twice.
+    let said = app.scope.iter().filter(|scope| scope.as_str() != OFFLINE_ACCESS);
+    let audience = app.audience.first().map(String::as_str);
     AppLine {
+        scopes: words(lang, said.map(|scope| scope.as_str()), audience),
         sid: app.sid.to_string(),
         client: app.client,
-        scopes: words(lang, &app.scope, ""),
         since: time(app.since),
         last_used: time(app.last_used_at),
         offline: app.offline,
@@ -95,87 +93,70 @@ fn app_line(lang: Lang, app: AppOfPerson) -> AppLine {
 }
 
 fn consent_line(lang: Lang, consent: Consent, client: String) -> ConsentLine {
+    let audience = Some(consent.audience.as_str()).filter(|audience| !audience.is_empty());
     ConsentLine {
+        scopes: words(lang, consent.scope.iter().map(|scope| scope.as_str()), audience),
         client_id: consent.client_id.to_string(),
         client,
-        scopes: words(lang, &consent.scope, &consent.audience),
         since: time(consent.granted_at),
     }
 }
 
-fn words(lang: Lang, scope: &ScopeSet, audience: &str) -> Vec<String> {
-    let at = (!audience.is_empty()).then(|| audience.to_owned());
-    let scopes: Vec<(String, Option<String>)> = scope
-        .iter()
-        .map(|scope| (scope.to_string(), at.clone()))
+fn words<'a>(lang: Lang, scopes: impl Iterator<Item = &'a str>, audience: Option<&str>) -> Vec<String> {
+    let scopes: Vec<(String, Option<String>)> = scopes
+        .map(|scope| (scope.to_owned(), audience.map(str::to_owned)))
         .collect();
-    let text = |line: super::view::ScopeLine| match line.at {
-        Some(place) => format!(
-            "{} {}",
-            line.words,
-            fill(lang.texts().scope_at, &[("place", &place)])
-        ),
-        None => line.words,
-    };
-    lines(lang, &scopes).into_iter().map(text).collect()
+    sentences(lang, &scopes)
 }
 
-pub(super) async fn end_session(mut visit: Visit) -> Response {
+pub(super) async fn end_session(mut visit: Visit) -> Handled {
     let Some(session) = held(&visit) else {
-        return visit.foreign();
+        return Ok(visit.foreign());
     };
     let Some(ended) = visit.form.take("session") else {
-        return respond::go(&visit, ABOUT);
+        return Ok(respond::go(&visit, ABOUT));
     };
     let done = visit.state.issuer.end_own_session(&session.subject, &ended).await;
-    if let Err(error) = done {
-        return visit.fail(error);
-    }
+    done.map_err(|error| visit.failed(error))?;
     if ended == session.id {
         visit.forget();
-        return respond::go(&visit, "/signed-out");
+        return Ok(respond::go(&visit, "/signed-out"));
     }
-    respond::go(&visit, "/account?done=session")
+    Ok(respond::go(&visit, "/account?done=session"))
 }
 
-pub(super) async fn end_app(mut visit: Visit) -> Response {
+pub(super) async fn end_app(mut visit: Visit) -> Handled {
     let Some(session) = held(&visit) else {
-        return visit.foreign();
+        return Ok(visit.foreign());
     };
     let sid = visit.form.take("sid").and_then(|sid| FamilyId::parse(&sid).ok());
-    if let Some(sid) = sid
-        && let Err(error) = visit.state.issuer.end_own_app(&session.subject, &sid).await
-    {
-        return visit.fail(error);
+    if let Some(sid) = sid {
+        let done = visit.state.issuer.end_own_app(&session.subject, &sid).await;
+        done.map_err(|error| visit.failed(error))?;
     }
-    respond::go(&visit, "/account?done=app")
+    Ok(respond::go(&visit, "/account?done=app"))
 }
 
-pub(super) async fn withdraw(mut visit: Visit) -> Response {
+pub(super) async fn withdraw(mut visit: Visit) -> Handled {
     let Some(session) = held(&visit) else {
-        return visit.foreign();
+        return Ok(visit.foreign());
     };
-    let id = visit
-        .form
-        .take("client_id")
-        .and_then(|id| ClientId::parse(&id).ok());
-    if let Some(id) = id
-        && let Err(error) = visit.state.issuer.withdraw_consent(&session.subject, &id).await
-    {
-        return visit.fail(error);
+    let id = visit.form.take("client_id");
+    if let Some(id) = id.and_then(|id| ClientId::parse(&id).ok()) {
+        let done = visit.state.issuer.withdraw_consent(&session.subject, &id).await;
+        done.map_err(|error| visit.failed(error))?;
     }
-    respond::go(&visit, "/account?done=consent")
+    Ok(respond::go(&visit, "/account?done=consent"))
 }
 
-pub(super) async fn sign_out(mut visit: Visit) -> Response {
+pub(super) async fn sign_out(mut visit: Visit) -> Handled {
     let Some(session) = held(&visit) else {
-        return visit.foreign();
+        return Ok(visit.foreign());
     };
-    if let Err(error) = visit.state.issuer.end_session(&session).await {
-        return visit.fail(error);
-    }
+    let ended = visit.state.issuer.end_session(&session).await;
+    ended.map_err(|error| visit.failed(error))?;
     visit.forget();
-    respond::go(&visit, "/signed-out")
+    Ok(respond::go(&visit, "/signed-out"))
 }
 
 /// The session of whoever posts a form of this page; none for a form from elsewhere.

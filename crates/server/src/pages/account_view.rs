@@ -93,7 +93,7 @@ pub(crate) struct AppLine {
     pub(crate) scopes: Vec<String>,
     pub(crate) since: String,
     pub(crate) last_used: String,
-    /// It outlives the session of the browser.
+    /// It outlives the session of the browser; its scopes do not say so.
     pub(crate) offline: bool,
 }
 
@@ -149,7 +149,6 @@ pub(crate) struct Password {
     /// For the password manager.
     pub(crate) username: String,
     pub(crate) error: Option<PasswordError>,
-    pub(crate) changed: bool,
 }
 
 /// Why the password stayed.
@@ -183,6 +182,6 @@ impl Password {
     }
 
     fn focus_field(&self) -> bool {
-        self.error.is_none() && !self.changed
+        self.error.is_none()
     }
 }

@@ -1,34 +1,33 @@
 //! `GET` and `POST /authorize` (RFC 6749 3.1, OpenID Connect Core 3.1.2.1).
 
-use http::Method;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
 use poem::Response;
 use vouchsafe_issuer::{AuthorizeError, Judged, Step};
-use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
+use vouchsafe_protocol::{ErrorCode, Form, Reason, Refusal};
 
 use super::continuation::Continuation;
 use super::respond;
 use super::view::query_of;
-use super::visit::Visit;
+use super::visit::{Handled, Visit};
 
-pub(super) async fn handle(mut visit: Visit) -> Response {
+pub(super) async fn handle(mut visit: Visit) -> Handled {
     if visit.method == Method::POST {
-        return posted(&visit);
+        return Ok(posted(&visit));
     }
     let continuation = Continuation::authorize(&visit.query);
     if !continuation.fits() {
-        return visit.refuse(Refusal::new(ErrorCode::InvalidRequest, Reason::InvalidParameter));
+        return Err(visit.unclear(Reason::InvalidParameter));
     }
-    let judged = match judge(&mut visit, &continuation).await {
-        Ok(judged) => judged,
-        Err(error) => return respond::unauthorized(&visit, error),
-    };
+    let judged = judge(&mut visit, &continuation).await?;
     let proofs = visit.proofs(&continuation);
     let step = visit
         .state
         .issuer
         .authorize(&judged, &visit.visitor, proofs)
         .await;
-    take(&visit, &continuation, step)
+    Ok(take(&visit, &continuation, step))
 }
 
 /// A request that came as a form goes on as one that came by address: so it can be come back to.
@@ -41,12 +40,34 @@ fn posted(visit: &Visit) -> Response {
 }
 
 /// Judges the authorization request that a person goes on to; from then on pages speak the language that it asks for.
-pub(super) async fn judge(visit: &mut Visit, continuation: &Continuation) -> Result<Judged, AuthorizeError> {
+pub(super) async fn judge(visit: &mut Visit, continuation: &Continuation) -> Result<Judged, Box<Response>> {
     let bare = continuation.bare();
     let query = bare.authorization_query().unwrap_or_default();
-    let judged = visit.state.issuer.judge_authorization(query.as_bytes()).await?;
+    may_meet(visit, query)?;
+    let judged = visit.state.issuer.judge_authorization(query.as_bytes()).await;
+    let judged = judged.map_err(|error| Box::new(respond::unauthorized(visit, error)))?;
     visit.speak(judged.request.ui_locales.as_deref());
     Ok(judged)
+}
+
+/// Whoever names clients that nobody knows makes us ask for their documents.
+fn may_meet(visit: &mut Visit, query: &str) -> Result<(), Box<Response>> {
+    let issuer = Arc::clone(&visit.state.issuer);
+    let named = Form::parse_with_resources(query.as_bytes()).ok();
+    let client_id = named.and_then(|mut form| form.take("client_id"));
+    if client_id.is_some_and(|id| issuer.needs_document(&id)) {
+        let now = issuer.now();
+        let asked = visit.state.limits.may_fetch_document(&visit.source, now);
+        if visit.is_stopped(asked) {
+            let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, Reason::TooManyAttempts);
+            return Err(Box::new(respond::error(
+                visit,
+                refusal,
+                StatusCode::TOO_MANY_REQUESTS,
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Shows the next step.

@@ -1,6 +1,8 @@
 //! What a client may change of the look of the pages that speak for it: a name, a picture, and one colour, on which
 //! every text stays readable.
 
+use vouchsafe_issuer::Client;
+
 /// How a client presents itself at the head of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Brand {
@@ -10,6 +12,20 @@ pub(crate) struct Brand {
     pub(crate) logo: Option<String>,
     /// The colour of the main button.
     pub(crate) color: Option<Color>,
+}
+
+impl Brand {
+    /// How a client presents itself; not one that nobody vouches for, since a picture or a colour would lend it a face.
+    pub(crate) fn of(client: &Client) -> Option<Self> {
+        if client.is_stranger() {
+            return None;
+        }
+        Some(Self {
+            name: client.name.clone()?,
+            logo: client.logo_uri.clone(),
+            color: client.brand_color.as_deref().and_then(Color::parse),
+        })
+    }
 }
 
 /// A colour of sRGB.

@@ -9,7 +9,8 @@ const LOGOUT: &str = "/logout?";
 /// Whole addresses, or what begins like them.
 const PLACES: [&str; 3] = ["/account", "/account/password", "/device"];
 const DEVICE: &str = "/device/confirm?user_code=";
-const LONGEST: usize = 16 * 1024;
+/// A request with a `state` of the greatest length, each byte of it escaped, is shorter.
+const LONGEST: usize = 32 * 1024;
 
 /// Proof that the person signed in for this request; see [`vouchsafe_issuer::TicketPurpose::SignedIn`].
 pub(super) const SIGNED_IN: &str = "signed_in";
@@ -34,6 +35,11 @@ impl Continuation {
     /// One's own account: where nobody said where to go.
     pub(super) fn account() -> Self {
         Self("/account".to_owned())
+    }
+
+    /// The page of another password.
+    pub(super) fn password() -> Self {
+        Self("/account/password".to_owned())
     }
 
     /// The authorization request of this query.

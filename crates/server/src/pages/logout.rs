@@ -3,92 +3,104 @@
 
 use http::{Method, StatusCode};
 use poem::Response;
-use vouchsafe_issuer::{Error, Logout as Judged, LogoutRequest, TicketPurpose};
-use vouchsafe_protocol::{ErrorCode, Form, Reason, Refusal};
+use vouchsafe_issuer::{Logout as Judged, LogoutRequest, TicketPurpose};
+use vouchsafe_protocol::{Form, Reason, Refusal};
 
 use super::continuation::Continuation;
 use super::respond;
 use super::view::{Logout, SignedOut};
-use super::visit::Visit;
+use super::visit::{Handled, Visit};
 
-pub(super) async fn ask(mut visit: Visit) -> Response {
+pub(super) async fn ask(mut visit: Visit) -> Handled {
     if visit.method == Method::POST {
         let continuation = Continuation::logout(&visit.form.encoded());
-        return respond::go(&visit, continuation.as_str());
+        return Ok(respond::go(&visit, continuation.as_str()));
     }
     let continuation = Continuation::logout(&visit.query);
-    let judged = match judge(&visit, &visit.query).await {
-        Ok(judged) => judged,
-        Err(error) => return visit.fail(error),
-    };
+    let judged = judge(&visit, &visit.query).await?;
     if visit.visitor.session.is_none() {
-        return after(&visit, &judged);
+        return unasked(&visit, &judged).await;
     }
-    let ticket = visit.ticket(TicketPurpose::SignOut, continuation.as_str());
-    let (ticket, username) = match (ticket, visit.username().await) {
-        (Ok(ticket), Ok(username)) => (ticket, username),
-        (Err(error), _) | (_, Err(error)) => return visit.fail(error),
-    };
+    let ticket = visit.ticket_and_name(TicketPurpose::SignOut, continuation.as_str());
+    let (ticket, username) = ticket.await?;
     let view = Logout {
         page: visit.page(judged.client.as_deref()),
         ticket,
         continue_to: continuation.as_str().to_owned(),
-        username: Some(username),
+        username,
         client: judged.client_name().map(str::to_owned),
     };
-    respond::page(&visit, StatusCode::OK, &view.page, &view)
+    Ok(respond::page(&visit, StatusCode::OK, &view.page, &view))
 }
 
-async fn judge(visit: &Visit, query: &str) -> Result<Judged, Error> {
-    let mut form = Form::parse(query.as_bytes()).map_err(Refusal::from)?;
-    let request = LogoutRequest::take(&mut form)?;
-    visit.state.issuer.judge_logout(&request, &visit.visitor).await
+async fn judge(visit: &Visit, query: &str) -> Result<Judged, Box<Response>> {
+    let refused = |refusal| Box::new(visit.refuse(refusal));
+    let form = Form::parse(query.as_bytes());
+    let mut form = form.map_err(|error| refused(Refusal::from(error)))?;
+    let request = LogoutRequest::take(&mut form).map_err(refused)?;
+    let judged = visit.state.issuer.judge_logout(&request).await;
+    judged.map_err(|error| visit.failed(error))
 }
 
-pub(super) async fn decide(mut visit: Visit) -> Response {
-    if visit.method != Method::POST {
-        return respond::go(&visit, "/logout");
+/// Where nobody is signed in there is nothing to ask. Only who holds an ID token of ours may have people sent on by an
+/// address alone; all others are shown the way.
+async fn unasked(visit: &Visit, judged: &Judged) -> Handled {
+    end_left(visit, judged).await?;
+    match judged.target() {
+        Some(target) if !judged.by_hint => {
+            let view = SignedOut {
+                page: visit.page(judged.client.as_deref()),
+                client: judged.client_name().map(str::to_owned),
+                back: Some(target),
+            };
+            Ok(respond::page(visit, StatusCode::OK, &view.page, &view))
+        }
+        target => Ok(after(visit, target)),
     }
+}
+
+pub(super) async fn decide(mut visit: Visit) -> Handled {
     let continuation = visit.continuation();
     let Some(continuation) = continuation.filter(|to| to.logout_query().is_some()) else {
-        return visit.refuse(Refusal::new(ErrorCode::InvalidRequest, Reason::InvalidParameter));
+        return Err(visit.unclear(Reason::InvalidParameter));
     };
     if visit
         .takes(TicketPurpose::SignOut, continuation.as_str())
         .is_none()
     {
-        return visit.foreign();
+        return Ok(visit.foreign());
     }
-    let judged = judge(&visit, continuation.logout_query().unwrap_or_default()).await;
-    let judged = match judged {
-        Ok(judged) => judged,
-        Err(error) => return visit.fail(error),
-    };
+    let judged = judge(&visit, continuation.logout_query().unwrap_or_default()).await?;
     if visit.form.get("decision") != Some("sign_out") {
-        return respond::go(&visit, Continuation::account().as_str());
+        return Ok(respond::go(&visit, Continuation::account().as_str()));
     }
     if let Some(session) = visit.visitor.session.clone() {
-        if let Err(error) = visit.state.issuer.end_session(&session).await {
-            return visit.fail(error);
-        }
+        let ended = visit.state.issuer.end_session(&session).await;
+        ended.map_err(|error| visit.failed(error))?;
         visit.forget();
     }
-    after(&visit, &judged)
+    end_left(&visit, &judged).await?;
+    Ok(after(&visit, judged.target()))
+}
+
+async fn end_left(visit: &Visit, judged: &Judged) -> Result<(), Box<Response>> {
+    let ended = visit.state.issuer.end_left(judged).await;
+    ended.map_err(|error| visit.failed(error))
 }
 
 /// Back to the client, if it registered where to.
-fn after(visit: &Visit, judged: &Judged) -> Response {
-    match judged.target() {
+fn after(visit: &Visit, target: Option<String>) -> Response {
+    match target {
         Some(target) => respond::leave(visit, &target),
         None => respond::go(visit, "/signed-out"),
     }
 }
 
-pub(super) async fn signed_out(visit: Visit) -> Response {
+pub(super) async fn signed_out(visit: Visit) -> Handled {
     let view = SignedOut {
         page: visit.page(None),
         client: None,
         back: None,
     };
-    respond::page(&visit, StatusCode::OK, &view.page, &view)
+    Ok(respond::page(&visit, StatusCode::OK, &view.page, &view))
 }

@@ -9,47 +9,42 @@ use super::authorize::ask;
 use super::continuation::Continuation;
 use super::respond;
 use super::view::{Password, PasswordError};
-use super::visit::Visit;
+use super::visit::{Handled, Visit};
 
 const ABOUT: &str = "/account/password";
 
-pub(super) async fn handle(mut visit: Visit) -> Response {
+pub(super) async fn handle(mut visit: Visit) -> Handled {
     if visit.visitor.session.is_none() {
-        return match Continuation::parse(ABOUT) {
-            Some(here) => ask(&visit, "/sign-in", &here),
-            None => visit.foreign(),
-        };
+        return Ok(ask(&visit, "/sign-in", &Continuation::password()));
     }
     if visit.method != Method::POST {
         return show(&mut visit, None, StatusCode::OK).await;
     }
     match change(&mut visit).await {
-        Ok(response) => response,
+        Ok(response) => Ok(response),
         Err((problem, status)) => show(&mut visit, Some(problem), status).await,
     }
 }
 
-async fn show(visit: &mut Visit, error: Option<PasswordError>, status: StatusCode) -> Response {
-    let ticket = visit.ticket(TicketPurpose::Password, ABOUT);
-    let (ticket, username) = match (ticket, visit.username().await) {
-        (Ok(ticket), Ok(username)) => (ticket, username),
-        (Err(error), _) | (_, Err(error)) => return visit.fail(error),
-    };
+async fn show(visit: &mut Visit, error: Option<PasswordError>, status: StatusCode) -> Handled {
+    let (ticket, username) = visit.ticket_and_name(TicketPurpose::Password, ABOUT).await?;
     let view = Password {
         page: visit.page(None),
         ticket,
         username,
         error,
-        changed: false,
     };
-    respond::page(visit, status, &view.page, &view)
+    Ok(respond::page(visit, status, &view.page, &view))
 }
 
 async fn change(visit: &mut Visit) -> Result<Response, (PasswordError, StatusCode)> {
     if visit.takes(TicketPurpose::Password, ABOUT).is_none() {
         return Err((PasswordError::Expired, StatusCode::FORBIDDEN));
     }
-    let username = visit.username().await.unwrap_or_default();
+    let username = match visit.username().await {
+        Ok(username) => username,
+        Err(error) => return Ok(visit.fail(error)),
+    };
     let now = visit.state.issuer.now();
     let limits = std::sync::Arc::clone(&visit.state.limits);
     let asked = limits.may_try_password(&visit.source, false, &username, now);

@@ -5,9 +5,9 @@ use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use poem::{IntoResponse as _, Response};
 use vouchsafe_issuer::{Answer, AuthorizeError};
-use vouchsafe_protocol::{ErrorCode, Reason, Refusal, ResponseMode};
+use vouchsafe_protocol::{ErrorCode, Reason, Refusal, ResponseMode, redirect_uri};
 
-use super::view::{ErrorPage, FormPost, Page, PageError};
+use super::view::{ErrorPage, FormPost, Page, PageError, WayBack};
 use super::visit::Visit;
 use crate::http::answer::RefusalReason;
 
@@ -83,24 +83,38 @@ pub(super) fn answer(visit: &Visit, answer: Answer) -> Response {
         ResponseMode::FormPost => {
             let page = visit.page(None);
             let policy = policy(&page, SCRIPT);
-            let fields = answer.parameters.into_iter();
             let view = FormPost {
                 page,
                 action: answer.redirect_uri,
-                fields: fields.map(|(name, value)| (name.to_owned(), value)).collect(),
+                fields: fields_of(answer.parameters),
             };
             html(visit, StatusCode::OK, &policy, &view)
         }
     }
 }
 
+fn fields_of(parameters: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    let fields = parameters.into_iter();
+    fields.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// Why there is no next step, told to whom it concerns.
 pub(super) fn unauthorized(visit: &Visit, error: AuthorizeError) -> Response {
     match error {
         AuthorizeError::Page(error) => visit.fail(error),
+        // Whoever made up a client to have people sent somewhere has them asked first (RFC 9700 4.11.2).
         AuthorizeError::Answer {
             answer: told,
             refusal,
+            stranger: true,
+        } => {
+            let status = crate::api::error::status_of(refusal.code);
+            told_here(visit, (refusal, status), Some(way_back(*told)))
+        }
+        AuthorizeError::Answer {
+            answer: told,
+            refusal,
+            stranger: false,
         } => {
             let mut response = answer(visit, *told);
             response
@@ -111,11 +125,33 @@ pub(super) fn unauthorized(visit: &Visit, error: AuthorizeError) -> Response {
     }
 }
 
+/// What the person may do with an answer that is not sent by itself.
+fn way_back(answer: Answer) -> WayBack {
+    let host = redirect_uri::host_of(&answer.redirect_uri);
+    match answer.mode {
+        ResponseMode::Query => WayBack {
+            address: answer.location(),
+            host,
+            fields: Vec::new(),
+        },
+        ResponseMode::FormPost => WayBack {
+            address: answer.redirect_uri,
+            host,
+            fields: fields_of(answer.parameters),
+        },
+    }
+}
+
 /// The page of a refusal.
 pub(super) fn error(visit: &Visit, refusal: Refusal, status: StatusCode) -> Response {
+    told_here(visit, (refusal, status), None)
+}
+
+fn told_here(visit: &Visit, (refusal, status): (Refusal, StatusCode), back: Option<WayBack>) -> Response {
     let view = ErrorPage {
         page: visit.page(None),
         error: kind_of(refusal, status),
+        back,
         code: refusal.code.as_str(),
         reason: refusal.reason.as_str(),
     };

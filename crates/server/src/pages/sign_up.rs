@@ -8,15 +8,14 @@ use vouchsafe_protocol::{ErrorCode, Reason, Refusal, SecretString};
 use super::continuation::Continuation;
 use super::respond;
 use super::view::{SignUp, SignUpError, query_of};
-use super::visit::Visit;
+use super::visit::{Handled, Visit};
 
-pub(super) async fn handle(mut visit: Visit) -> Response {
+pub(super) async fn handle(mut visit: Visit) -> Handled {
     if !visit.state.issuer.config().sign_up {
-        let refusal = Refusal::new(ErrorCode::InvalidRequest, Reason::NotFound);
-        return respond::error(&visit, refusal, StatusCode::NOT_FOUND);
+        return Ok(closed(&visit));
     }
     let Some(continuation) = visit.continuation() else {
-        return visit.refuse(Refusal::new(ErrorCode::InvalidRequest, Reason::InvalidParameter));
+        return Err(visit.unclear(Reason::InvalidParameter));
     };
     let mut typed = Typed::default();
     if visit.method != Method::POST {
@@ -25,12 +24,17 @@ pub(super) async fn handle(mut visit: Visit) -> Response {
     typed.username = visit.form.take("username").unwrap_or_default();
     typed.email = visit.form.take("email");
     match make(&mut visit, &continuation, &typed).await {
-        Ok(response) => response,
+        Ok(response) => Ok(response),
         Err((problem, status)) => {
             typed.error = Some(problem);
             show(&mut visit, &continuation, status, typed)
         }
     }
+}
+
+fn closed(visit: &Visit) -> Response {
+    let refusal = Refusal::new(ErrorCode::InvalidRequest, Reason::NotFound);
+    respond::error(visit, refusal, StatusCode::NOT_FOUND)
 }
 
 #[derive(Default)]
@@ -69,6 +73,7 @@ async fn make(
             );
             Ok(respond::go(visit, &address))
         }
+        Ok(Outcome::Closed) => Ok(closed(visit)),
         Ok(Outcome::BadName) => Err((SignUpError::BadName, StatusCode::BAD_REQUEST)),
         Ok(Outcome::BadEmail) => Err((SignUpError::BadEmail, StatusCode::BAD_REQUEST)),
         Ok(Outcome::BadPassword) => Err((SignUpError::BadPassword, StatusCode::BAD_REQUEST)),
@@ -79,18 +84,15 @@ async fn make(
     }
 }
 
-fn show(visit: &mut Visit, continuation: &Continuation, status: StatusCode, typed: Typed) -> Response {
-    let ticket = match visit.ticket(TicketPurpose::SignUp, continuation.as_str()) {
-        Ok(ticket) => ticket,
-        Err(error) => return visit.fail(error),
-    };
+fn show(visit: &mut Visit, continuation: &Continuation, status: StatusCode, typed: Typed) -> Handled {
+    let ticket = visit.ticket(TicketPurpose::SignUp, continuation.as_str());
     let view = SignUp {
+        ticket: ticket.map_err(|error| visit.failed(error))?,
         page: visit.page(None),
-        ticket,
         continue_to: continuation.as_str().to_owned(),
         username: typed.username,
         email: typed.email.unwrap_or_default(),
         error: typed.error,
     };
-    respond::page(visit, status, &view.page, &view)
+    Ok(respond::page(visit, status, &view.page, &view))
 }

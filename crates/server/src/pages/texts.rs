@@ -83,6 +83,10 @@ texts! {
         trust it.",
         "{client} hat sich selbst registriert, von {host}. Niemand hat die App hier geprüft: Erlauben Sie es nur, \
         wenn Sie ihr vertrauen.";
+    consent_unvetted_nowhere: "{client} registered itself under a name of its own choice. Nobody here has checked it: \
+        allow it only if you trust it.",
+        "{client} hat sich selbst registriert, unter einem selbst gewählten Namen. Niemand hat die App hier geprüft: \
+        Erlauben Sie es nur, wenn Sie ihr vertrauen.";
     consent_goes: "Either way you continue to {host}.", "In beiden Fällen geht es danach weiter zu {host}.";
     consent_goes_here: "Either way you continue in an app on this device.",
         "In beiden Fällen geht es danach in einer App auf diesem Gerät weiter.";

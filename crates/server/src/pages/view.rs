@@ -4,6 +4,7 @@ pub(crate) use super::account_view::{
     Account, AccountNotice, AppLine, ConsentLine, Password, PasswordError, SessionLine, SignUp, SignUpError,
 };
 use super::brand::Brand;
+pub(crate) use super::device_view::{DeviceCode, DeviceConfirm, DeviceDone};
 use super::texts::{Lang, Texts, fill};
 
 /// What every page knows.
@@ -23,7 +24,7 @@ impl Page {
         self.lang.texts()
     }
 
-    fn at(&self, place: &str) -> String {
+    pub(super) fn at(&self, place: &str) -> String {
         fill(self.t().scope_at, &[("place", place)])
     }
 
@@ -43,10 +44,21 @@ impl Page {
         fill(self.t().allowed_at, &[("time", time)])
     }
 
-    /// The warning about a client that registered itself from `host`.
-    fn unvetted(&self, client: &str, host: Option<&str>) -> Option<String> {
-        let said = self.t().consent_unvetted;
-        host.map(|host| fill(said, &[("client", client), ("host", host)]))
+    /// The warning about a client that nobody vouches for, if it is one: with its host, where that is known.
+    pub(super) fn unvetted(&self, client: &str, host: Option<&Option<String>>) -> Option<String> {
+        let t = self.t();
+        host.map(|host| match host {
+            Some(host) => fill(t.consent_unvetted, &[("client", client), ("host", host)]),
+            None => fill(t.consent_unvetted_nowhere, &[("client", client)]),
+        })
+    }
+
+    fn back_to(&self, name: Option<&str>) -> String {
+        let t = self.t();
+        match name {
+            Some(name) => fill(t.back_to_app, &[("client", name)]),
+            None => t.back_to_unnamed.to_owned(),
+        }
     }
 }
 
@@ -145,10 +157,12 @@ pub(crate) struct Consent {
     pub(crate) page: Page,
     pub(crate) ticket: String,
     pub(crate) continue_to: String,
+    /// Names what is asked here.
+    pub(crate) question: String,
     pub(crate) username: String,
     pub(crate) client: String,
-    /// Where the client registered itself from, if it did.
-    pub(crate) client_host: Option<String>,
+    /// Where a client that nobody vouches for is known to be; none for one of an operator.
+    pub(crate) client_host: Option<Option<String>>,
     /// The host to which the answer goes.
     pub(crate) redirect_host: String,
     /// The answer stays on this device: a loopback address or a scheme of an app.
@@ -169,7 +183,7 @@ impl Consent {
     }
 
     fn unvetted(&self) -> Option<String> {
-        self.page.unvetted(&self.client, self.client_host.as_deref())
+        self.page.unvetted(&self.client, self.client_host.as_ref())
     }
 
     fn asks_nothing(&self) -> bool {
@@ -194,83 +208,6 @@ impl Consent {
     }
 }
 
-/// `GET /device`.
-#[derive(askama::Template)]
-#[template(path = "device-code.html")]
-pub(crate) struct DeviceCode {
-    pub(crate) page: Page,
-    pub(crate) ticket: String,
-    pub(crate) user_code: String,
-    /// No request waits for this code.
-    pub(crate) error: bool,
-}
-
-impl DeviceCode {
-    fn alert(&self) -> Option<&'static str> {
-        self.error.then_some(self.page.t().device_wrong)
-    }
-}
-
-/// `GET /device/confirm` (RFC 8628 3.3).
-#[derive(askama::Template)]
-#[template(path = "device-confirm.html")]
-pub(crate) struct DeviceConfirm {
-    pub(crate) page: Page,
-    pub(crate) ticket: String,
-    pub(crate) user_code: String,
-    pub(crate) username: String,
-    pub(crate) client: String,
-    /// Where the client registered itself from, if it did.
-    pub(crate) client_host: Option<String>,
-    pub(crate) scopes: Vec<ScopeLine>,
-    /// The address from which the device asked.
-    pub(crate) source: Option<String>,
-}
-
-impl DeviceConfirm {
-    fn asks(&self) -> String {
-        fill(self.page.t().device_asks, &[("client", self.client.as_str())])
-    }
-
-    fn came_from(&self) -> Option<String> {
-        let said = self.page.t().device_source;
-        self.source
-            .as_deref()
-            .map(|source| fill(said, &[("source", source)]))
-    }
-
-    fn initial(&self) -> String {
-        first_letter(&self.username)
-    }
-
-    fn unvetted(&self) -> Option<String> {
-        self.page.unvetted(&self.client, self.client_host.as_deref())
-    }
-
-    fn asks_nothing(&self) -> bool {
-        self.scopes.is_empty()
-    }
-}
-
-/// `GET /device/done`.
-#[derive(askama::Template)]
-#[template(path = "device-done.html")]
-pub(crate) struct DeviceDone {
-    pub(crate) page: Page,
-    pub(crate) allowed: bool,
-}
-
-impl DeviceDone {
-    fn title(&self) -> &'static str {
-        let t = self.page.t();
-        if self.allowed {
-            t.device_allowed_title
-        } else {
-            t.device_denied_title
-        }
-    }
-}
-
 /// `GET /logout` and `POST /logout` (OpenID Connect RP-Initiated Logout 1.0, 2).
 #[derive(askama::Template)]
 #[template(path = "logout.html")]
@@ -278,7 +215,7 @@ pub(crate) struct Logout {
     pub(crate) page: Page,
     pub(crate) ticket: String,
     pub(crate) continue_to: String,
-    pub(crate) username: Option<String>,
+    pub(crate) username: String,
     /// The client that asks.
     pub(crate) client: Option<String>,
 }
@@ -293,11 +230,11 @@ impl Logout {
     }
 
     fn initial(&self) -> String {
-        first_letter(self.username.as_deref().unwrap_or_default())
+        first_letter(&self.username)
     }
 }
 
-/// `GET /signed-out`.
+/// `GET /signed-out`, and `GET /logout` where nobody is signed in.
 #[derive(askama::Template)]
 #[template(path = "signed-out.html")]
 pub(crate) struct SignedOut {
@@ -309,11 +246,7 @@ pub(crate) struct SignedOut {
 
 impl SignedOut {
     fn back_to(&self) -> String {
-        let t = self.page.t();
-        match self.client.as_deref() {
-            Some(client) => fill(t.back_to_app, &[("client", client)]),
-            None => t.back_to_unnamed.to_owned(),
-        }
+        self.page.back_to(self.client.as_deref())
     }
 }
 
@@ -326,6 +259,19 @@ pub(crate) struct ErrorPage {
     /// The code of the refusal and its reason, for whoever helps.
     pub(crate) code: &'static str,
     pub(crate) reason: &'static str,
+    /// How the person may take the refusal to a client that nobody vouches for.
+    pub(crate) back: Option<WayBack>,
+}
+
+/// An answer to a client that is sent only if the person wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct WayBack {
+    /// Where to, with the answer in it unless there are fields.
+    pub(crate) address: String,
+    /// Its host, if it has one.
+    pub(crate) host: Option<String>,
+    /// What is posted there, if the client asked for that.
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 /// What a page says when there is none to show.
@@ -362,6 +308,11 @@ impl ErrorPage {
 
     fn text(&self) -> &'static str {
         self.said().1
+    }
+
+    fn back_to(&self) -> String {
+        let back = self.back.as_ref();
+        self.page.back_to(back.and_then(|back| back.host.as_deref()))
     }
 }
 
@@ -448,10 +399,11 @@ mod tests {
         Consent {
             page: page(lang),
             ticket: text(),
+            question: text(),
             continue_to: text(),
             username: text(),
             client: text(),
-            client_host: Some(text()),
+            client_host: Some(Some(text())),
             redirect_host: text(),
             loopback: false,
             scopes: scopes(),
@@ -473,7 +425,7 @@ mod tests {
             user_code: text(),
             username: text(),
             client: text(),
-            client_host: Some(text()),
+            client_host: Some(Some(text())),
             scopes: scopes(),
             source: Some(text()),
         };
@@ -498,7 +450,6 @@ mod tests {
             ticket: text(),
             username: text(),
             error: Some(PasswordError::Wrong),
-            changed: false,
         };
         vec![sign_up.render(), account(lang).render(), password.render()]
     }
@@ -523,7 +474,7 @@ mod tests {
             page: page(lang),
             ticket: text(),
             continue_to: text(),
-            username: Some(text()),
+            username: text(),
             client: Some(text()),
         };
         let signed_out = SignedOut {
@@ -536,6 +487,11 @@ mod tests {
             error: PageError::BadRedirect,
             code: "invalid_request",
             reason: HOSTILE,
+            back: Some(WayBack {
+                address: text(),
+                host: Some(text()),
+                fields: Vec::new(),
+            }),
         };
         let form_post = FormPost {
             page: page(lang),
@@ -627,6 +583,45 @@ mod tests {
             assert!(html.contains(&button), "{html}");
         }
         assert!(html.contains("registered itself"), "{html}");
+    }
+
+    #[test]
+    fn whoever_nobody_vouches_for_is_named_as_such_with_a_host_or_without() {
+        for lang in [Lang::En, Lang::De] {
+            let page = page(lang);
+            let (somewhere, nowhere) = (Some("h.example".to_owned()), None);
+            assert_eq!(page.unvetted("App", None), None);
+            let said = page.unvetted("App", Some(&somewhere)).unwrap();
+            assert!(said.contains("App") && said.contains("h.example"), "{said}");
+            let said = page.unvetted("App", Some(&nowhere)).unwrap();
+            assert!(said.contains("App") && !said.contains("h.example"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_posted_waits_for_the_person() {
+        let back = WayBack {
+            address: "https://app.example/cb".to_owned(),
+            host: None,
+            fields: vec![("error".to_owned(), text())],
+        };
+        let error = ErrorPage {
+            page: page(Lang::En),
+            error: PageError::BadRequest,
+            code: "invalid_scope",
+            reason: "scope_not_allowed",
+            back: Some(back),
+        };
+        let html = error.render().unwrap();
+        assert!(
+            html.contains("<form class=\"form after\" method=\"post\" action=\"https://app.example/cb\">"),
+            "{html}"
+        );
+        assert!(
+            html.contains("name=\"error\"") && !html.contains("form-post.js"),
+            "{html}"
+        );
+        assert!(html.contains(Lang::En.texts().back_to_unnamed), "{html}");
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT_LANGUAGE, COOKIE, HeaderMap, ORIGIN, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT_LANGUAGE, HeaderMap, ORIGIN, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode};
 use poem::{Request, Response};
-use vouchsafe_issuer::{Client, ClientOrigin, Error, Proofs, TicketPurpose, Visitor, Whereabouts};
+use vouchsafe_issuer::{Client, Error, Proofs, Ticket, TicketPurpose, Visitor, Whereabouts};
 use vouchsafe_protocol::{ErrorCode, Form, Reason, Refusal, SecretString};
 
 use super::agent;
-use super::brand::{Brand, Color};
+use super::brand::Brand;
 use super::continuation::Continuation;
+use super::cookie::Cookie;
 use super::locale;
 use super::respond;
 use super::texts::Lang;
@@ -20,10 +21,18 @@ use crate::api::error::ApiError;
 use crate::api::limits::Source;
 use crate::http::address::ClientAddress;
 
-/// On https the browser itself holds the name to this host, this path and TLS.
-const COOKIE_HTTPS: &str = "__Host-vouchsafe";
-const COOKIE_LOOPBACK: &str = "vouchsafe";
-const COOKIE_CHARS: usize = 43;
+/// Who may post a form to a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Posts {
+    /// Pages of ours.
+    Ours,
+    /// Clients too, from where they are (OpenID Connect Core 3.1.2.1, RP-Initiated Logout 1.0 2): whatever they ask is asked
+    /// again on a page.
+    Clients,
+}
+
+/// A page; or one that says why there is none, which ends the work at once.
+pub(super) type Handled = Result<Response, Box<Response>>;
 
 /// A request for a page.
 pub(super) struct Visit {
@@ -45,14 +54,15 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Reads the request. A body that is no form, and a form of a POST from elsewhere, are refused here.
-    pub(super) async fn begin(state: ApiState, mut request: Request) -> Result<Self, Box<Response>> {
+    /// Reads the request. A body that is no form, and a form from where none may come, are refused here.
+    pub(super) async fn begin(
+        state: ApiState,
+        mut request: Request,
+        posts: Posts,
+    ) -> Result<Self, Box<Response>> {
         let headers = request.headers().clone();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let address = request
-            .extensions()
-            .get::<ClientAddress>()
-            .map(|address| address.0);
+        let address = ClientAddress::of(&request);
         let accept = text(&headers, ACCEPT_LANGUAGE.as_str());
         let lang = locale::choose(ui_locales(&query).as_deref(), accept);
         let mut visit = Self {
@@ -77,21 +87,14 @@ impl Visit {
             };
             let continuation = visit.form.get("continue").and_then(Continuation::parse);
             visit.speak(continuation.and_then(|to| to.ui_locales()).as_deref());
-            // The authorization endpoint takes forms of clients (OpenID Connect Core 3.1.2.1), and so does the one of
-            // logout; whatever they ask is asked again on a page.
-            let of_clients = ["/authorize", "/logout"]
-                .iter()
-                .any(|path| request.uri().path().ends_with(path));
-            if !of_clients && !is_of_ours(&headers, visit.state.issuer.config().issuer.origin()) {
+            let origin = visit.state.issuer.config().issuer.origin();
+            if posts == Posts::Ours && !is_of_ours(&headers, origin) {
                 return Err(Box::new(visit.foreign()));
             }
         }
-        let cookie = cookie_of(&headers, visit.cookie_name());
+        let cookie = visit.cookie().read(&headers);
         let visitor = visit.state.issuer.visitor(cookie.as_deref()).await;
-        match visitor {
-            Ok(visitor) => visit.visitor = visitor,
-            Err(error) => return Err(Box::new(visit.fail(error))),
-        }
+        visit.visitor = visitor.map_err(|error| visit.failed(error))?;
         Ok(visit)
     }
 
@@ -102,12 +105,8 @@ impl Visit {
         }
     }
 
-    fn cookie_name(&self) -> &'static str {
-        if self.state.issuer.config().issuer.is_loopback_http() {
-            COOKIE_LOOPBACK
-        } else {
-            COOKIE_HTTPS
-        }
+    fn cookie(&self) -> Cookie {
+        Cookie::of(&self.state.issuer.config().issuer)
     }
 
     /// What the browser is named by in tickets; one without a cookie is given one.
@@ -127,8 +126,20 @@ impl Visit {
         self.state.issuer.ticket(purpose, &browser, about)
     }
 
+    /// The same, and the name of whoever is signed in.
+    pub(super) async fn ticket_and_name(
+        &mut self,
+        purpose: TicketPurpose,
+        about: &str,
+    ) -> Result<(String, String), Box<Response>> {
+        let ticket = self.ticket(purpose, about);
+        let ticket = ticket.map_err(|error| self.failed(error))?;
+        let name = self.username().await;
+        Ok((ticket, name.map_err(|error| self.failed(error))?))
+    }
+
     /// Whether the form of this request carries a ticket of this browser.
-    pub(super) fn takes(&self, purpose: TicketPurpose, about: &str) -> Option<vouchsafe_issuer::Ticket> {
+    pub(super) fn takes(&self, purpose: TicketPurpose, about: &str) -> Option<Ticket> {
         let browser = self.visitor.browser.as_deref()?;
         let ticket = self.form.get("ticket")?;
         self.state.issuer.open_ticket(purpose, browser, about, ticket)
@@ -160,11 +171,10 @@ impl Visit {
             Method::POST => self.form.take("continue"),
             _ => self.parameter("continue"),
         };
-        let Some(said) = said else {
-            return Some(Continuation::account());
-        };
-        let continuation = Continuation::parse(&said)?;
-        Some(continuation)
+        match said {
+            Some(said) => Continuation::parse(&said),
+            None => Some(Continuation::account()),
+        }
     }
 
     /// One parameter of the query.
@@ -195,7 +205,7 @@ impl Visit {
     pub(super) fn page(&self, client: Option<&Client>) -> Page {
         Page {
             lang: self.lang,
-            brand: client.and_then(brand_of),
+            brand: client.and_then(Brand::of),
             css: super::assets::style_sheet(),
             base: self.base().to_owned(),
         }
@@ -228,22 +238,8 @@ impl Visit {
 
     /// `Set-Cookie`, when there is something to set.
     pub(super) fn cookie_header(&self) -> Option<HeaderValue> {
-        let value = self.set_cookie.as_ref()?;
-        let name = self.cookie_name();
-        let secure = if name == COOKIE_HTTPS { "; Secure" } else { "" };
-        let life = if value.expose().is_empty() {
-            "; Max-Age=0".to_owned()
-        } else {
-            let life = self.state.issuer.config().session_absolute_ttl;
-            format!("; Max-Age={}", life.as_secs())
-        };
-        let header = format!(
-            "{name}={}; Path=/; HttpOnly; SameSite=Lax{secure}{life}",
-            value.expose()
-        );
-        let mut header = HeaderValue::try_from(header).ok()?;
-        header.set_sensitive(true);
-        Some(header)
+        let life = self.state.issuer.config().session_absolute_ttl;
+        self.cookie().set(self.set_cookie.as_ref()?, life)
     }
 
     /// The page of a request that was refused.
@@ -266,6 +262,16 @@ impl Visit {
             response.headers_mut().insert(RETRY_AFTER, wait);
         }
         response
+    }
+
+    /// The same, for what ends the work of a handler at once.
+    pub(super) fn failed(&self, error: Error) -> Box<Response> {
+        Box::new(self.fail(error))
+    }
+
+    /// The page of a request with a parameter that is missing or makes no sense.
+    pub(super) fn unclear(&self, reason: Reason) -> Box<Response> {
+        Box::new(self.refuse(Refusal::new(ErrorCode::InvalidRequest, reason)))
     }
 }
 
@@ -305,31 +311,4 @@ fn is_of_ours(headers: &HeaderMap, origin: &str) -> bool {
         Some(value) => value.as_bytes() == origin.as_bytes(),
         None => true,
     }
-}
-
-/// The value of the cookie of this name, if it is one that we could have set.
-fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
-    let lines = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok());
-    let mut pairs = lines
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(found, _)| *found == name)?;
-    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (value.len() == COOKIE_CHARS && value.bytes().all(base64url)).then(|| value.to_owned())
-}
-
-/// How a client presents itself. A picture or colour of one that nobody vouches for would lend it a face.
-fn brand_of(client: &Client) -> Option<Brand> {
-    if client.origin != ClientOrigin::Operator {
-        return None;
-    }
-    let name = client.name.clone()?;
-    Some(Brand {
-        name,
-        logo: client.logo_uri.clone(),
-        color: client.brand_color.as_deref().and_then(Color::parse),
-    })
 }

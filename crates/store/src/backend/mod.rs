@@ -188,7 +188,8 @@ impl Database {
 
     /// Begins a write transaction. On SQLite it holds the write lock from here on; on PostgreSQL it reads what is
     /// committed statement by statement, so a decision must lock what it rests on, in this order: gates, people, clients
-    /// and roles, the counter of the keys, families by id, the other counters, the logs' heads last.
+    /// and roles, sessions, codes and consent, the counter of the keys, families by id, the other counters, the logs'
+    /// heads last.
     pub(crate) async fn write(&self) -> Result<Write, StoreError> {
         self.begin(&self.pools.writes).await
     }

@@ -5,6 +5,7 @@ mod row;
 mod statements;
 mod unused;
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use vouchsafe_protocol::{
@@ -161,7 +162,14 @@ pub struct Client {
 impl Client {
     /// True when nobody vouches for what it says of itself.
     #[must_use]
-    pub fn is_self_registered(&self) -> bool {
+    pub fn is_stranger(&self) -> bool {
         self.origin != ClientOrigin::Operator
+    }
+
+    /// Whether people who are asked about it are shown what they were shown of `other`: its name, and where it leads.
+    #[must_use]
+    pub fn is_shown_as(&self, other: &Self) -> bool {
+        let leads_to = |client: &Self| -> BTreeSet<String> { client.redirect_uris.iter().cloned().collect() };
+        self.name == other.name && leads_to(self) == leads_to(other)
     }
 }

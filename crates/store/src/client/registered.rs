@@ -3,9 +3,11 @@
 use sea_orm::FromQueryResult;
 use vouchsafe_protocol::Timestamp;
 
+use super::row::{COLUMNS, Row};
 use super::statements::{insert, replace};
 use super::{Client, ClientOrigin};
-use crate::backend::retrying;
+use crate::backend::{Gate, Write, retrying};
+use crate::code::end_codes;
 use crate::log::conclude;
 use crate::sql::{execute, one};
 use crate::{AuditEntry, ChangeKind, Store, StoreError};
@@ -93,27 +95,74 @@ impl Store {
         .await
     }
 
-    /// Keeps what a document says of its client; one that an operator made is left alone.
+    /// Replaces what a client said of itself. What people allowed it as it was shown before is forgotten if it is shown
+    /// otherwise now.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] for the id of another kind of client; [`StoreError::Unavailable`].
-    pub async fn put_document_client(&self, client: &Client, audit: &AuditEntry) -> Result<(), StoreError> {
+    /// [`StoreError::Stale`] when it was changed or removed since it was read; [`StoreError::Unavailable`],
+    /// [`StoreError::Corrupt`].
+    pub async fn update_registered_client(
+        &self,
+        client: &Client,
+        read_at: Timestamp,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
-            let guard = format!(
-                "origin = '{}' AND disabled_at IS NULL",
-                ClientOrigin::Document.as_str()
-            );
+            write.close_gate(Gate::Client(client.id.as_str())).await?;
+            forget_if_another(&write, client).await?;
+            let guard = format!("updated_at = {}", read_at.as_unix());
             if !replace(&write, client, &guard).await? {
-                // Known anew, it has its time again to lead to a sign-in.
-                let made = Client {
-                    created_at: client.updated_at,
-                    ..client.clone()
-                };
-                insert(&write, &made).await?;
+                return Err(StoreError::Stale { what: "client" });
             }
             conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
         })
         .await
     }
+
+    /// Keeps what a document says of its client, unless something later is there; one that an operator made or disabled is
+    /// left alone. What people allowed it as it was shown before is forgotten if it is shown otherwise now.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] where it is left alone; [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn put_document_client(&self, client: &Client, audit: &AuditEntry) -> Result<(), StoreError> {
+        retrying(|| async {
+            let write = self.db.write().await?;
+            write.close_gate(Gate::Client(client.id.as_str())).await?;
+            forget_if_another(&write, client).await?;
+            let guard = format!(
+                "origin = '{}' AND disabled_at IS NULL AND updated_at < {}",
+                ClientOrigin::Document.as_str(),
+                client.updated_at.as_unix()
+            );
+            if !replace(&write, client, &guard).await? {
+                insert(&write, client).await?;
+            }
+            conclude(write, ChangeKind::Client, client.id.as_str(), audit).await
+        })
+        .await
+    }
+}
+
+/// Forgets what people allowed a client, and ends what they decided and nobody redeemed yet, if it will be shown otherwise
+/// than they saw it. Inside the caller's transaction, which closed the gate.
+async fn forget_if_another(write: &Write, client: &Client) -> Result<(), StoreError> {
+    let id = client.id.as_str();
+    let sql = format!(
+        "SELECT {} FROM client WHERE id = $1{}",
+        COLUMNS.join(", "),
+        write.for_update()
+    );
+    let row: Option<Row> = one(&**write, &sql, [id.into()]).await?;
+    let Some(row) = row else {
+        return Ok(());
+    };
+    if client.is_shown_as(&row.into_client(Vec::new())?) {
+        return Ok(());
+    }
+    let sql = "DELETE FROM consent WHERE client_id = $1";
+    execute(&**write, sql, [id.into()]).await?;
+    end_codes(write, "client_id", id).await?;
+    let sql = "DELETE FROM device_code WHERE client_id = $1 AND redeemed_at IS NULL";
+    execute(&**write, sql, [id.into()]).await.map(drop)
 }

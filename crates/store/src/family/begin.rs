@@ -3,6 +3,7 @@
 
 use sea_orm::FromQueryResult;
 use vouchsafe_protocol::failpoint::reach;
+use vouchsafe_protocol::{ClientId, SecretString, Subject};
 
 use super::model::{COLUMNS, Family, NewFamily};
 use crate::backend::{Gate, Write, retrying};
@@ -46,7 +47,19 @@ pub(crate) async fn may_be_born(write: &Write, new: &NewFamily) -> Result<bool, 
     write
         .enter_gates([Gate::Client(client), Gate::User(user)])
         .await?;
-    Ok(client_is_good(write, new).await? && user_is_good(write, new).await?)
+    Ok(is_client(write, client).await? && is_user(write, user, new.password_hash.as_ref()).await?)
+}
+
+/// The same for a decision that a family may follow from.
+pub(crate) async fn may_decide(
+    write: &Write,
+    client_id: &ClientId,
+    subject: &Subject,
+) -> Result<bool, StoreError> {
+    write
+        .enter_gates([Gate::Client(client_id.as_str()), Gate::User(subject.as_str())])
+        .await?;
+    Ok(is_client(write, client_id.as_str()).await? && is_user(write, subject.as_str(), None).await?)
 }
 
 /// Makes the row and its audit entry inside the transaction of a caller who held what it is born of.
@@ -63,24 +76,27 @@ pub(crate) async fn give_birth(write: &Write, new: &NewFamily, audit: &AuditEntr
     crate::audit::write(&**write, audit).await
 }
 
-async fn client_is_good(write: &Write, new: &NewFamily) -> Result<bool, StoreError> {
+async fn is_client(write: &Write, id: &str) -> Result<bool, StoreError> {
     let sql = format!(
         "SELECT id FROM client WHERE id = $1 AND disabled_at IS NULL{}",
         write.for_share()
     );
-    let held: Option<Held> = one(&**write, &sql, [new.family.client_id.as_str().into()]).await?;
+    let held: Option<Held> = one(&**write, &sql, [id.into()]).await?;
     Ok(held.is_some())
 }
 
-async fn user_is_good(write: &Write, new: &NewFamily) -> Result<bool, StoreError> {
+pub(crate) async fn is_user(
+    write: &Write,
+    subject: &str,
+    hash: Option<&SecretString>,
+) -> Result<bool, StoreError> {
     let sql = format!(
         "SELECT subject AS id FROM user_account WHERE subject = $1 AND locked_at IS NULL \
          AND ($2 IS NULL OR password_hash = $2){}",
         write.for_share()
     );
-    let hash = new.password_hash.as_ref().map(|hash| hash.expose().to_owned());
-    let values = [new.family.subject.as_str().into(), hash.into()];
-    let held: Option<Held> = one(&**write, &sql, values).await?;
+    let hash = hash.map(|hash| hash.expose().to_owned());
+    let held: Option<Held> = one(&**write, &sql, [subject.into(), hash.into()]).await?;
     Ok(held.is_some())
 }
 

@@ -8,6 +8,7 @@ use vouchsafe_protocol::{ClientId, FamilyId, Kid, OFFLINE_ACCESS, RevocationKind
 
 use super::model::RevokeReason;
 use crate::backend::{Gate, Write, retrying};
+use crate::code::end_codes;
 use crate::log::{append_revocation, append_revocations};
 use crate::logout_delivery::{tell, tell_of};
 use crate::session::{end_all_sessions, end_sessions_of};
@@ -164,6 +165,11 @@ pub(crate) async fn end_of_session(
 
 /// Gives the families of one browser session to the one that takes its place, inside the caller's transaction.
 pub(crate) async fn move_families(write: &Write, from: &str, to: &str) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT id FROM refresh_family WHERE session_id = $1 AND revoked_at IS NULL ORDER BY id{}",
+        write.for_update()
+    );
+    let _held: Vec<Id> = all(&**write, &sql, [from.into()]).await?;
     let sql = "UPDATE refresh_family SET session_id = $2 WHERE session_id = $1 AND revoked_at IS NULL";
     execute(&**write, sql, [from.into(), to.into()]).await.map(drop)
 }
@@ -214,10 +220,9 @@ pub(crate) async fn end_of_client(
     let just_now = begun.minus(CLOCKS_APART).as_unix();
     let (mut ended, mut named) = (0, Vec::new());
     // What waits to be redeemed falls with what was.
-    for table in ["authorization_code", "device_code"] {
-        let sql = format!("DELETE FROM {table} WHERE client_id = $1 AND redeemed_at IS NULL");
-        execute(&**write, &sql, [client_id.as_str().into()]).await?;
-    }
+    end_codes(write, "client_id", client_id.as_str()).await?;
+    let sql = "DELETE FROM device_code WHERE client_id = $1 AND redeemed_at IS NULL";
+    execute(&**write, sql, [client_id.as_str().into()]).await?;
     end_alive(
         write,
         &[("client_id", client_id.as_str())],

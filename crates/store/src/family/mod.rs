@@ -9,7 +9,7 @@ mod read;
 mod recent;
 mod rotate;
 
-pub(crate) use begin::{give_birth, may_be_born};
+pub(crate) use begin::{give_birth, is_user, may_be_born, may_decide};
 pub use decision::{Decision, Presented, decide};
 pub use end::Signed;
 pub(crate) use end::{

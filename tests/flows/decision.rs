@@ -1,0 +1,238 @@
+//! What changes between a person's reading and their answer, and between their answer and what follows from it.
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails where it is")]
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use vouchsafe_issuer::ClientDraft;
+use vouchsafe_protocol::{ClientId, ScopeSet};
+use vouchsafe_store::Resource;
+use vouchsafe_tests::{Browser, CALLBACK, TestApp, password_of};
+
+use crate::authorize::{ALLOW, assert_page, change, error_of, id_claims, quietly, signed_in};
+
+const DENY: &[(&str, &str)] = &[("decision", "deny")];
+const API: &str = "https://api.example";
+const NOTES: &str = "https://notes.example/api";
+/// Longer than a family that was just begun counts as just begun.
+const SECONDS: Duration = Duration::from_secs(3);
+
+fn renamed(name: &str) -> ClientDraft {
+    ClientDraft {
+        name: Some(name.to_owned()),
+        ..ClientDraft::default()
+    }
+}
+
+fn holding(scope: &str) -> ClientDraft {
+    ClientDraft {
+        scope: Some(ScopeSet::parse(scope).unwrap()),
+        ..ClientDraft::default()
+    }
+}
+
+#[tokio::test]
+async fn a22_what_is_allowed_is_what_was_read() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let alice = signed_in(&app, "alice").await;
+    // A request that names no scope asks for all that the client holds.
+    let all = [("scope", "")];
+    for (draft, shown) in [
+        (renamed("Another Name"), "Another Name"),
+        (holding("openid email"), "See your email address"),
+    ] {
+        let page = alice.follow(&alice.authorize(&web, &all).await).await;
+        assert!(page.is("consent") && !page.text.contains(shown), "{}", page.text);
+        change(&app, "web", &draft).await;
+        let again = alice.submit(&page, ALLOW).await;
+        assert!(again.status == 200 && again.is("consent"), "{again:?}");
+        assert!(again.text.contains(shown), "{}", again.text);
+        assert_eq!(quietly(&app, &alice, &web, &all).await, "consent_required");
+    }
+    // A no is one to whatever is asked.
+    let page = alice.follow(&alice.authorize(&web, &all).await).await;
+    change(&app, "web", &renamed("A Third Name")).await;
+    assert_eq!(
+        error_of(&app.issuer, &alice.submit(&page, DENY).await),
+        "access_denied"
+    );
+    let page = alice.follow(&alice.authorize(&web, &all).await).await;
+    let code = alice.submit(&page, ALLOW).await.answer("code").unwrap();
+    assert_eq!(web.redeem(&code).await.str("scope"), "email openid");
+}
+
+#[tokio::test]
+async fn a_scope_that_waits_for_a_role_is_asked_for_like_any_other() {
+    let app = TestApp::start().await;
+    app.role("viewer", "items:read", &[]).await;
+    let by_role = |resource: &mut Resource| resource.by_role = true;
+    let api = app.resource_with(API, "items:read items:write", by_role).await;
+    let web = app
+        .code_client("web", "openid items:read items:write", CALLBACK)
+        .await;
+    let draft = ClientDraft {
+        resources: Some(vec![api]),
+        ..ClientDraft::default()
+    };
+    change(&app, "web", &draft).await;
+    let alice = signed_in(&app, "alice").await;
+    let asked = [("resource", API), ("scope", "openid items:read items:write")];
+    let page = alice.follow(&alice.authorize(&web, &asked).await).await;
+    for scope in ["items:read", "items:write"] {
+        assert!(
+            page.text.contains(&format!("<code>{scope}</code>")),
+            "{}",
+            page.text
+        );
+    }
+    let code = alice.submit(&page, ALLOW).await.answer("code").unwrap();
+    let tokens = web.redeem(&code).await;
+    assert_eq!(tokens.str("scope"), "openid");
+    let viewer = vec!["viewer".parse().unwrap()];
+    app.inside()
+        .set_user_roles("alice", &viewer, &TestApp::operator())
+        .await
+        .unwrap();
+    let refreshed = web.refresh(tokens.str("refresh_token")).await;
+    assert_eq!(refreshed.str("scope"), "items:read openid");
+}
+
+#[tokio::test]
+async fn a15_a_token_for_the_issuer_carries_nothing_of_a_resource_beside_it() {
+    let app = TestApp::start().await;
+    let notes = app.resource(NOTES, "notes:read").await;
+    let web = app.code_client("web", "openid notes:read", CALLBACK).await;
+    let draft = ClientDraft {
+        resources: Some(vec![notes]),
+        ..ClientDraft::default()
+    };
+    change(&app, "web", &draft).await;
+    let alice = signed_in(&app, "alice").await;
+    let issuer = app.issuer.as_str();
+    let asked = [
+        ("resource", NOTES),
+        ("resource", issuer),
+        ("scope", "openid notes:read"),
+    ];
+    let tokens = alice.code_grant(&web, &asked).await;
+    assert_eq!(tokens.claims()["scope"], "notes:read openid");
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", tokens.str("refresh_token")),
+        ("resource", issuer),
+    ];
+    let refreshed = web.token(&fields).await;
+    let claims = refreshed.claims();
+    assert_eq!(
+        (&claims["aud"], &claims["scope"]),
+        (&issuer.into(), &"openid".into())
+    );
+}
+
+#[tokio::test]
+async fn claims_asked_for_by_name_end_with_what_the_client_may_ask_for() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid profile", CALLBACK).await;
+    let alice = signed_in(&app, "alice").await;
+    let named = r#"{"id_token":{"preferred_username":null}}"#;
+    let tokens = alice
+        .code_grant(&web, &[("scope", "openid"), ("claims", named)])
+        .await;
+    assert_eq!(id_claims(&tokens)["preferred_username"], "alice");
+    change(&app, "web", &holding("openid")).await;
+    let refreshed = web.refresh(tokens.str("refresh_token")).await;
+    assert_eq!(id_claims(&refreshed).get("preferred_username"), None);
+}
+
+#[tokio::test]
+async fn a23_a_page_that_decided_decides_nothing_when_what_it_led_to_was_taken_back() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let alice = signed_in(&app, "alice").await;
+    let page = alice.follow(&alice.authorize(&web, &[]).await).await;
+    let code = alice.submit(&page, ALLOW).await.answer("code").unwrap();
+    let subject = app.inside().show_user("alice").await.unwrap().subject;
+    let client = ClientId::parse("web").unwrap();
+    app.inside().withdraw_consent(&subject, &client).await.unwrap();
+    for said in [ALLOW, DENY] {
+        assert_page(
+            &alice.submit(&page, said).await,
+            ("invalid_request", "decided_before"),
+            "after it was taken back",
+        );
+    }
+    assert_eq!(web.redeem(&code).await.outcome(), "400 invalid_grant expired");
+    assert_eq!(quietly(&app, &alice, &web, &[]).await, "consent_required");
+}
+
+#[tokio::test]
+async fn t29_of_a_withdrawal_and_a_silent_request_at_once_the_withdrawal_wins() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let alice = signed_in(&app, "alice").await;
+    let subject = app.inside().show_user("alice").await.unwrap().subject;
+    let client = ClientId::parse("web").unwrap();
+    for _ in 0..20 {
+        alice.code(&web, &[]).await;
+        let silent = join_all((0..4).map(|_| alice.authorize(&web, &[("prompt", "none")])));
+        let withdrawn = app.inside().withdraw_consent(&subject, &client);
+        let (answers, withdrawn) = join(silent, withdrawn).await;
+        withdrawn.unwrap();
+        for code in answers.iter().filter_map(|answer| answer.answer("code")) {
+            let refused = web.redeem(&code).await;
+            assert_eq!(refused.status, 400, "{}", refused.text);
+        }
+        assert_eq!(quietly(&app, &alice, &web, &[]).await, "consent_required");
+        app.advance(SECONDS).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_new_passwords_at_once_one_is_set() {
+    let app = TestApp::start().await;
+    let alice = signed_in(&app, "alice").await;
+    let elsewhere = Browser::new(&app);
+    elsewhere.sign_in("alice").await;
+    let mut current = password_of("alice");
+    for trial in 0..3 {
+        let new = [format!("one password {trial}"), format!("other password {trial}")];
+        let browsers = [&alice, &elsewhere];
+        let sent = browsers.iter().zip(&new).map(async |(browser, new)| {
+            let page = browser.get("/account/password").await;
+            let fields = [("current_password", current.as_str()), ("new_password", new)];
+            browser.submit(&page, &fields).await.status
+        });
+        let statuses = join_all(sent).await;
+        let set: Vec<usize> = (0..2).filter(|place| statuses[*place] == 303).collect();
+        assert_eq!(set.len(), 1, "{statuses:?}");
+        current.clone_from(&new[set[0]]);
+        app.advance(SECONDS).await;
+        for browser in browsers {
+            let page = browser.get("/sign-in").await;
+            let fields = [("username", "alice"), ("password", current.as_str())];
+            assert_eq!(browser.submit(&page, &fields).await.status, 303);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_signing_in_that_is_sent_twice_leaves_one_session() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let alice = signed_in(&app, "alice").await;
+    let grant = alice.code_grant(&web, &[]).await;
+    let subject = app.inside().show_user("alice").await.unwrap().subject;
+    let page = alice.get("/sign-in").await;
+    let password = password_of("alice");
+    let fields = [("username", "alice"), ("password", password.as_str())];
+    let sent = join_all((0..3).map(|_| alice.submit(&page, &fields))).await;
+    assert!(sent.iter().all(|page| page.status == 303), "{sent:?}");
+    let account = app.inside().account(&subject).await.unwrap().unwrap();
+    assert_eq!(account.sessions.len(), 1);
+    assert!(web.is_active(grant.str("access_token")).await);
+    // What was granted went along, and ends with it.
+    let last = &account.sessions[0];
+    app.inside().end_session(last).await.unwrap();
+    assert!(!web.is_active(grant.str("access_token")).await);
+}

@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 use vouchsafe_issuer::{
-    Asked, Error, Fetched, Issuer, IssuerConfig, MasterKey, Outbound, OutboundError, RegistrationMode,
+    Asked, ClientDraft, Error, Fetched, Issuer, IssuerConfig, MasterKey, Outbound, OutboundError,
+    RegistrationMode,
 };
 use vouchsafe_protocol::{ClientId, ClientMetadata, ErrorCode, ResourceUri, ScopeSet};
 use vouchsafe_tests::{Answer, Browser, CALLBACK, TestApp, VERIFIER, claims_of};
@@ -155,6 +156,17 @@ async fn a_client_that_nobody_signed_in_by_is_gone_after_a_day_and_the_others_st
     let used = registered(&app, &public(CALLBACK)).await;
     let unused = registered(&app, &public(CALLBACK)).await;
     let begun = registered(&app, &public(CALLBACK)).await;
+    let kept_out = registered(&app, &public(CALLBACK)).await;
+    let disabled = ClientDraft {
+        disabled: Some(true),
+        ..ClientDraft::default()
+    };
+    let id = ClientId::parse(kept_out.str("client_id")).unwrap();
+    let operator = TestApp::operator();
+    app.inside()
+        .update_client(&id, &disabled, &operator)
+        .await
+        .unwrap();
     let browser = Browser::new(&app);
     browser.sign_in("alice").await;
     let client = app.stranger(used.str("client_id"));
@@ -166,8 +178,15 @@ async fn a_client_that_nobody_signed_in_by_is_gone_after_a_day_and_the_others_st
     let young = registered(&app, &public(CALLBACK)).await;
     assert_eq!(app.inside().sweep(100).await.unwrap().clients, 0);
     app.advance(SECOND).await;
-    assert_eq!(app.inside().sweep(100).await.unwrap().clients, 2);
+    // Who is on the way in stays.
+    let on_the_way = app.stranger(begun.str("client_id"));
+    browser.sign_in("alice").await;
+    browser.code(&on_the_way, &[]).await;
+    assert_eq!(app.inside().sweep(100).await.unwrap().clients, 1);
+    app.advance(SECOND * 61).await;
+    assert_eq!(app.inside().sweep(100).await.unwrap().clients, 1);
     assert_eq!(app.inside().sweep(100).await.unwrap().clients, 0);
+    assert!(app.inside().show_client(&id).await.is_ok());
     for (made, status) in [(&used, 200), (&young, 200), (&unused, 401), (&begun, 401)] {
         assert_eq!(read(&app, made).await.status, status);
     }

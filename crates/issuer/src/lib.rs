@@ -9,6 +9,7 @@ mod audit;
 mod authority;
 mod authorize;
 mod backchannel;
+mod birth;
 mod client_auth;
 mod client_cache;
 mod config;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{
-    AccessTokenClaims, Audience, ErrorCode, FamilyId, GrantType, Jti, OPENID, Reason, ScopeSet,
-    SigningAlgorithm, Subject, TYP_ACCESS_TOKEN, Timestamp,
+    AccessTokenClaims, Audience, ErrorCode, Jti, OPENID, Reason, ScopeSet, SigningAlgorithm, Subject,
+    TYP_ACCESS_TOKEN, Timestamp,
 };
-use vouchsafe_store::{Client, Family, Recent};
+use vouchsafe_store::{Client, Family};
 
 use crate::audience::{Target, narrow};
 use crate::authority::Authority;
@@ -40,25 +40,6 @@ pub(crate) struct Minted {
     pub(crate) issued: Timestamp,
     pub(crate) expires: Timestamp,
     pub(crate) expires_in: Duration,
-}
-
-/// What a family is born with.
-pub(crate) struct Birth {
-    pub(crate) id: FamilyId,
-    pub(crate) subject: Subject,
-    pub(crate) scope: ScopeSet,
-    pub(crate) audience: Vec<String>,
-    pub(crate) auth_time: Timestamp,
-    pub(crate) acr: Option<String>,
-    pub(crate) amr: Vec<String>,
-    pub(crate) session_id: Option<String>,
-    pub(crate) claims: Option<String>,
-}
-
-/// How long refresh tokens of a client live.
-pub(crate) struct RefreshLife {
-    pub(crate) idle: Duration,
-    pub(crate) absolute: Duration,
 }
 
 /// What a person granted to a client, as a token endpoint answers it.
@@ -126,45 +107,6 @@ impl Issuer {
             scope,
             id_token,
             refresh,
-        })
-    }
-
-    /// The row that a family begins with.
-    pub(crate) fn unborn_family(
-        &self,
-        client: &Client,
-        birth: Birth,
-        now: Timestamp,
-    ) -> Result<Family, Error> {
-        let refreshable = client.grants.contains(&GrantType::RefreshToken);
-        let life = self.refresh_life(client);
-        let absolute = now.plus(if refreshable {
-            life.absolute
-        } else {
-            self.config.max_access_ttl
-        });
-        Ok(Family {
-            id: birth.id,
-            client_id: client.id.clone(),
-            subject: birth.subject,
-            scope: birth.scope,
-            audience: birth.audience,
-            auth_time: birth.auth_time,
-            acr: birth.acr,
-            amr: birth.amr,
-            refreshable,
-            seq: 0,
-            current_jti: Jti::random(self.entropy()),
-            previous_jti: None,
-            mac_kid: self.active_mac_kid()?,
-            rotated_at: now,
-            recent: Recent::default(),
-            created_at: now,
-            idle_expires_at: now.plus(life.idle).min(absolute),
-            absolute_expires_at: absolute,
-            ended: None,
-            session_id: birth.session_id,
-            claims: birth.claims,
         })
     }
 
@@ -297,16 +239,5 @@ impl Issuer {
         of_resource
             .or(client.signing_algorithm)
             .unwrap_or(self.config.default_algorithm)
-    }
-
-    pub(crate) fn refresh_life(&self, client: &Client) -> RefreshLife {
-        let own = |ttl: Option<i64>, limit: Duration| {
-            ttl.and_then(|ttl| u64::try_from(ttl).ok())
-                .map_or(limit, |ttl| Duration::from_secs(ttl).min(limit))
-        };
-        RefreshLife {
-            idle: own(client.refresh_idle_ttl, self.config.refresh_idle_ttl),
-            absolute: own(client.refresh_absolute_ttl, self.config.refresh_absolute_ttl),
-        }
     }
 }

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use vouchsafe_protocol::{CodeVerifier, ErrorCode, FamilyId, Reason, ResourceUri, SecretString};
-use vouchsafe_store::{Code, Family, FoundCode, NewFamily, Redeemed, RevokeReason};
+use vouchsafe_protocol::{CodeVerifier, ErrorCode, Reason, ResourceUri, SecretString};
+use vouchsafe_store::{Code, Family, FoundCode, RevokeReason};
 
-use crate::audit::{Event, Remark, announce};
-use crate::mint::{Birth, PersonGrant};
+use crate::birth::Birth;
+use crate::mint::PersonGrant;
 use crate::opaque::hash_of;
 use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
 
@@ -105,11 +105,9 @@ impl Issuer {
     }
 
     async fn redeem(&self, client: &Authenticated, code: &Code) -> Result<Family, Error> {
-        let now = self.now();
-        let family = self.unborn_family(
+        let unborn = self.unborn(
             client,
             Birth {
-                id: FamilyId::random(self.entropy()),
                 subject: code.subject.clone(),
                 scope: code.scope.clone(),
                 audience: code.audience.clone(),
@@ -118,28 +116,12 @@ impl Issuer {
                 amr: code.amr.clone(),
                 session_id: Some(code.session_id.clone()),
                 claims: code.claims.clone(),
+                password_hash: None,
+                noted: ("grant", "authorization_code"),
             },
-            now,
         )?;
-        let audit = Remark::new(Event::FamilyBegun, &Actor::User(code.subject.clone()), now)
-            .client(&client.id)
-            .subject(&code.subject)
-            .family(&family.id)
-            .with("grant", "authorization_code")
-            .entry();
-        let new = NewFamily {
-            family,
-            password_hash: None,
-        };
-        match self.store.redeem_code(code, &new, &audit).await? {
-            Redeemed::Now => {
-                announce(&audit);
-                Ok(new.family)
-            }
-            // Whoever came first has it; nothing of theirs ends for it, since both asked at once.
-            Redeemed::NotNow => Err(invalid(Reason::Reused)),
-            Redeemed::Refused => Err(invalid(Reason::Revoked)),
-        }
+        let redeemed = self.store.redeem_code(code, &unborn.new, &unborn.audit).await?;
+        unborn.redeemed(redeemed)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The device grant (RFC 8628 3.4, 3.5): a device asks until a person has decided, and gets its tokens once.
 
-use vouchsafe_protocol::{ErrorCode, FamilyId, Reason, ResourceUri, SecretString};
-use vouchsafe_store::{Approval, DeviceCode, DeviceState, Family, FoundDeviceCode, NewFamily, Redeemed};
+use vouchsafe_protocol::{ErrorCode, Reason, ResourceUri, SecretString};
+use vouchsafe_store::{Approval, DeviceCode, DeviceState, Family, FoundDeviceCode};
 
-use crate::audit::{Event, Remark, announce};
-use crate::mint::{Birth, PersonGrant};
+use crate::birth::Birth;
+use crate::mint::PersonGrant;
 use crate::opaque::hash_of;
-use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
+use crate::{Authenticated, Error, Issuer, TokenGrant};
 
 impl Issuer {
     pub(crate) async fn device_code(
@@ -69,11 +69,9 @@ impl Issuer {
         code: &DeviceCode,
         approval: &Approval,
     ) -> Result<Family, Error> {
-        let now = self.now();
-        let family = self.unborn_family(
+        let unborn = self.unborn(
             client,
             Birth {
-                id: FamilyId::random(self.entropy()),
                 subject: approval.subject.clone(),
                 scope: code.scope.clone(),
                 audience: code.audience.clone(),
@@ -83,28 +81,15 @@ impl Issuer {
                 // A device stays when the browser that let it in signs out.
                 session_id: None,
                 claims: None,
+                password_hash: None,
+                noted: ("grant", "device_code"),
             },
-            now,
         )?;
-        let actor = Actor::User(approval.subject.clone());
-        let audit = Remark::new(Event::FamilyBegun, &actor, now)
-            .client(&client.id)
-            .subject(&approval.subject)
-            .family(&family.id)
-            .with("grant", "device_code")
-            .entry();
-        let new = NewFamily {
-            family,
-            password_hash: None,
-        };
-        match self.store.redeem_device_code(code, &new, &audit).await? {
-            Redeemed::Now => {
-                announce(&audit);
-                Ok(new.family)
-            }
-            Redeemed::NotNow => Err(invalid(Reason::Reused)),
-            Redeemed::Refused => Err(invalid(Reason::Revoked)),
-        }
+        let redeemed = self
+            .store
+            .redeem_device_code(code, &unborn.new, &unborn.audit)
+            .await?;
+        unborn.redeemed(redeemed)
     }
 }
 

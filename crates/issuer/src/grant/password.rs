@@ -1,14 +1,14 @@
 //! The password grant (RFC 6749 4.3), for clients that have it switched on; RFC 9700 2.4 says why it is off.
 
-use vouchsafe_protocol::{ErrorCode, FamilyId, Reason, ResourceUri, ScopeSet, SecretString};
-use vouchsafe_store::{Family, NewFamily};
+use vouchsafe_protocol::{ErrorCode, Reason, ResourceUri, ScopeSet, SecretString};
+use vouchsafe_store::Family;
 
 use crate::audience::Target;
-use crate::audit::{Event, Remark, announce};
+use crate::birth::Birth;
 use crate::login::SignedIn;
-use crate::mint::{Birth, PersonGrant};
+use crate::mint::PersonGrant;
 use crate::session::AMR_PASSWORD;
-use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
+use crate::{Authenticated, Error, Issuer, TokenGrant};
 
 impl Issuer {
     pub(crate) async fn password(
@@ -46,33 +46,24 @@ impl Issuer {
         target: &Target,
         scope: ScopeSet,
     ) -> Result<Family, Error> {
-        let now = self.now();
-        let birth = Birth {
-            id: FamilyId::random(self.entropy()),
-            subject: person.subject.clone(),
-            scope,
-            audience: target.audience(),
-            auth_time: now,
-            acr: None,
-            amr: vec![AMR_PASSWORD.to_owned()],
-            session_id: None,
-            claims: None,
-        };
-        let family = self.unborn_family(client, birth, now)?;
-        let audit = Remark::new(Event::FamilyBegun, &Actor::User(person.subject.clone()), now)
-            .client(&client.id)
-            .subject(&person.subject)
-            .family(&family.id)
-            .with("amr", AMR_PASSWORD)
-            .entry();
-        let new = NewFamily {
-            family,
-            password_hash: Some(person.password_hash.clone()),
-        };
-        if !self.store.begin_family(&new, &audit).await? {
+        let unborn = self.unborn(
+            client,
+            Birth {
+                subject: person.subject.clone(),
+                scope,
+                audience: target.audience(),
+                auth_time: self.now(),
+                acr: None,
+                amr: vec![AMR_PASSWORD.to_owned()],
+                session_id: None,
+                claims: None,
+                password_hash: Some(person.password_hash.clone()),
+                noted: ("amr", AMR_PASSWORD),
+            },
+        )?;
+        if !self.store.begin_family(&unborn.new, &unborn.audit).await? {
             return Err(Error::refused(ErrorCode::InvalidGrant, Reason::BadPassword));
         }
-        announce(&audit);
-        Ok(new.family)
+        Ok(unborn.born())
     }
 }

@@ -195,6 +195,10 @@ texts! {
     expired_page: "What was begun here has expired, and nothing was changed. Go back to the app and begin again.",
         "Was hier begonnen wurde, ist abgelaufen, und nichts wurde geändert. Gehen Sie zur App zurück und beginnen \
         Sie noch einmal.";
+    decided_title: "This was decided before", "Das wurde schon entschieden";
+    decided: "A page decides once, and this one has. If the app did not take you further, go back to it and begin again.",
+        "Eine Seite entscheidet einmal, und diese hat es getan. Wenn die App Sie nicht weitergebracht hat, gehen Sie zu \
+        ihr zurück und beginnen Sie noch einmal.";
     unavailable_title: "Not at this moment", "Im Moment nicht";
     unavailable: "We cannot answer right now. Wait a little, then try again.",
         "Wir können gerade nicht antworten. Warten Sie ein wenig, und versuchen Sie es dann noch einmal.";

@@ -283,6 +283,7 @@ pub(crate) enum PageError {
     Forbidden,
     NotFound,
     Expired,
+    Decided,
     Unavailable,
     Failed,
 }
@@ -297,6 +298,7 @@ impl ErrorPage {
             PageError::Forbidden => (t.forbidden_title, t.forbidden),
             PageError::NotFound => (t.not_found_title, t.not_found),
             PageError::Expired => (t.expired_title, t.expired_page),
+            PageError::Decided => (t.decided_title, t.decided),
             PageError::Unavailable => (t.unavailable_title, t.unavailable),
             PageError::Failed => (t.failed_title, t.failed),
         }

@@ -25,7 +25,7 @@ struct Candidate {
 
 impl Store {
     /// Looks at up to `limit` self-registered clients, by age from `from` on, that were made before an instant, and removes
-    /// those that no family that is still remembered belongs to.
+    /// those that no family that is still remembered belongs to, and that nobody signs in by just now. What an operator disabled stays, or it would come back.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
@@ -36,8 +36,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<UnusedClients, StoreError> {
         // Most looks find nobody: that costs no write lock.
-        let sql = "SELECT id, created_at FROM client WHERE origin IS NOT NULL AND created_at >= $1 AND created_at < $2 \
-                   LIMIT 1";
+        let sql = "SELECT id, created_at FROM client WHERE origin IS NOT NULL AND disabled_at IS NULL \
+                   AND created_at >= $1 AND created_at < $2 LIMIT 1";
         let span = [from.as_unix().into(), before.as_unix().into()];
         let some: Vec<Candidate> = all(self.db.reader(), sql, span).await?;
         if some.is_empty() {
@@ -47,8 +47,8 @@ impl Store {
             let write = self.db.write().await?;
             // Held first: whoever signs in meanwhile waits, and finds the client gone, or came before and is seen.
             let sql = format!(
-                "SELECT id, created_at FROM client WHERE origin IS NOT NULL AND created_at >= $1 AND created_at < $2 \
-                 ORDER BY created_at LIMIT $3{}",
+                "SELECT id, created_at FROM client WHERE origin IS NOT NULL AND disabled_at IS NULL \
+                 AND created_at >= $1 AND created_at < $2 ORDER BY created_at LIMIT $3{}",
                 write.for_update_of_free()
             );
             let values = [
@@ -59,7 +59,7 @@ impl Store {
             let held: Vec<Candidate> = all(&*write, &sql, values).await?;
             let full = held.len() as u64 >= u64::from(limit);
             let last = held.last().map(|last| last.created_at);
-            let removed = remove(&write, held).await?;
+            let removed = remove(&write, held, now).await?;
             let names: Vec<&str> = removed.iter().map(ClientId::as_str).collect();
             append_changes(&write, ChangeKind::Client, &names, now).await?;
             write.commit().await?;
@@ -75,17 +75,24 @@ impl Store {
     }
 }
 
-async fn remove(write: &Write, held: Vec<Candidate>) -> Result<Vec<ClientId>, StoreError> {
+async fn remove(write: &Write, held: Vec<Candidate>, now: Timestamp) -> Result<Vec<ClientId>, StoreError> {
     if held.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Value> = held.iter().map(|held| Value::from(held.id.as_str())).collect();
+    let mut values: Vec<Value> = held.iter().map(|held| Value::from(held.id.as_str())).collect();
+    let of = |table: &str| format!("SELECT 1 FROM {table} WHERE {table}.client_id = client.id");
     let sql = format!(
         "DELETE FROM client WHERE id IN ({}) \
-         AND NOT EXISTS (SELECT 1 FROM refresh_family WHERE refresh_family.client_id = client.id) RETURNING id, created_at",
-        placeholders(1, ids.len())
+         AND NOT EXISTS ({}) AND NOT EXISTS ({} AND expires_at > ${now_at}) \
+         AND NOT EXISTS ({} AND expires_at > ${now_at}) RETURNING id, created_at",
+        placeholders(1, values.len()),
+        of("refresh_family"),
+        of("authorization_code"),
+        of("device_code"),
+        now_at = values.len() + 1
     );
-    let gone: Vec<Candidate> = all(&**write, &sql, ids).await?;
+    values.push(now.as_unix().into());
+    let gone: Vec<Candidate> = all(&**write, &sql, values).await?;
     let mut removed = Vec::with_capacity(gone.len());
     for client in gone {
         for table in ["client_secret", "consent"] {

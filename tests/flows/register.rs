@@ -693,6 +693,15 @@ async fn c03_cl26_nothing_that_a_client_names_leads_inside() {
     assert_eq!((strangers(&app).await, came.load(Ordering::SeqCst)), (1, 0));
 }
 
+/// Whoever shows nothing is asked for a token and told of no error (RFC 6750 3.1).
+fn assert_challenged(refused: &Answer, bearer: Option<&str>) {
+    let challenge = refused.header("www-authenticate").unwrap();
+    match bearer {
+        None => assert_eq!(challenge, "Bearer realm=\"vouchsafe\""),
+        Some(_) => assert!(challenge.contains("error=\"invalid_token\""), "{challenge}"),
+    }
+}
+
 #[tokio::test]
 async fn c01_a_closed_door_stays_closed_whatever_one_brings() {
     let app = TestApp::start().await;
@@ -700,8 +709,7 @@ async fn c01_a_closed_door_stays_closed_whatever_one_brings() {
     for bearer in [None, Some("x"), Some(initial.as_str())] {
         let refused = ask(&app, Method::POST, "/register", bearer, Some(&public(CALLBACK))).await;
         assert_eq!(refused.outcome(), CLOSED);
-        let challenge = refused.header("www-authenticate").unwrap();
-        assert!(challenge.starts_with("Bearer "), "{challenge}");
+        assert_challenged(&refused, bearer);
         assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
     }
     assert_eq!(strangers(&app).await, 0);
@@ -737,6 +745,7 @@ async fn c01_a_token_lets_one_client_in_also_when_several_come_at_once() {
     for bearer in [None, Some("x"), Some(&initial[1..])] {
         let refused = ask(&app, Method::POST, "/register", bearer, Some(&said)).await;
         assert_eq!(refused.outcome(), UNKNOWN, "{bearer:?}");
+        assert_challenged(&refused, bearer);
     }
     // What is refused for its words takes nothing.
     let bad = json!({"redirect_uris": ["http://app.example/cb"]});

@@ -7,8 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::stream::StreamExt as _;
 use ring::digest;
+use vouchsafe_issuer::ClientDraft;
 use vouchsafe_tests::{Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient, password_of};
 
+use crate::authorize::change;
 use crate::browser_session::{post_from, who};
 use crate::refresh::sid_of;
 use crate::sign_in::{all_at_once, crowd, hold_hashes, one_hash_at_a_time, places};
@@ -117,6 +119,36 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_it_there_or_here() {
     assert_eq!((done.status, done.location()), (303, "/signed-out"));
     assert_eq!((here.cookie(), who(&here).await), (None, None));
     assert_eq!(who(&bobs).await.as_deref(), Some("bob"));
+}
+
+#[tokio::test]
+async fn each_scope_of_an_application_is_named_with_its_own_resource() {
+    let app = TestApp::start().await;
+    app.user("alice", &[]).await;
+    let mut resources = Vec::new();
+    for (uri, scope) in [("https://a.example", "a:read"), ("https://b.example", "b:read")] {
+        resources.push(app.resource(uri, scope).await);
+    }
+    let web = app.code_client("web", "openid a:read b:read", CALLBACK).await;
+    let draft = ClientDraft {
+        resources: Some(resources),
+        ..ClientDraft::default()
+    };
+    change(&app, "web", &draft).await;
+    let browser = signed_in(&app, "alice").await;
+    let asked = [
+        ("resource", "https://a.example"),
+        ("resource", "https://b.example"),
+    ];
+    browser.code_grant(&web, &asked).await;
+    let page = browser.get("/account").await;
+    for (scope, times) in [
+        ("a:read at a.example", 2),
+        ("b:read at b.example", 2),
+        ("b:read at a", 0),
+    ] {
+        assert_eq!(page.text.matches(scope).count(), times, "{scope}: {}", page.text);
+    }
 }
 
 #[tokio::test]

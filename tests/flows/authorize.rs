@@ -348,7 +348,7 @@ async fn a08_a09_a11_a13_a14_a15_a18_a20_a27_what_is_wrong_with_a_request_is_tol
         ("max_age", "abc", "invalid_request"),
         ("max_age", "99999999999999999999", "invalid_request"),
         ("request", "eyJhbGciOiJub25lIn0.e30.", "request_not_supported"),
-        ("registration", "{}", "invalid_request"),
+        ("registration", "{}", "registration_not_supported"),
         ("claims", "[]", "invalid_request"),
         ("claims", "{", "invalid_request"),
         ("nonce", nonce.as_str(), "invalid_request"),

@@ -10,6 +10,7 @@ use vouchsafe_store::Resource;
 use vouchsafe_tests::{Browser, CALLBACK, TestApp, password_of};
 
 use crate::authorize::{ALLOW, assert_page, change, error_of, id_claims, quietly, signed_in};
+use crate::register::{open, public, put, registered};
 
 const DENY: &[(&str, &str)] = &[("decision", "deny")];
 const API: &str = "https://api.example";
@@ -235,4 +236,61 @@ async fn a_form_of_signing_in_that_is_sent_twice_leaves_one_session() {
     let last = &account.sessions[0];
     app.inside().end_session(last).await.unwrap();
     assert!(!web.is_active(grant.str("access_token")).await);
+}
+
+#[tokio::test]
+async fn whoever_was_allowed_nothing_does_not_learn_who_it_is() {
+    let app = TestApp::start().await;
+    let web = app.code_client("web", "openid", CALLBACK).await;
+    let bob = app.user("bob", &[]).await;
+    let alice = signed_in(&app, "alice").await;
+    let subject = app.inside().show_user("alice").await.unwrap().subject;
+    let expecting = |sub: &str| format!(r#"{{"id_token":{{"sub":{{"value":"{sub}"}}}}}}"#);
+    let (hers, his) = (expecting(subject.as_str()), expecting(&bob));
+    for claims in [&hers, &his] {
+        let answer = quietly(&app, &alice, &web, &[("claims", claims)]).await;
+        assert_eq!(answer, "consent_required");
+    }
+    alice.code(&web, &[]).await;
+    assert_eq!(quietly(&app, &alice, &web, &[("claims", &hers)]).await, "code");
+    let answer = quietly(&app, &alice, &web, &[("claims", &his)]).await;
+    assert_eq!(answer, "login_required");
+}
+
+#[tokio::test]
+async fn a25_leave_to_ask_nobody_ends_when_a_client_becomes_another() {
+    let app = open().await;
+    let made = registered(&app, &public(CALLBACK)).await;
+    let id = ClientId::parse(made.str("client_id")).unwrap();
+    let trusted = ClientDraft {
+        skip_consent: Some(true),
+        ..ClientDraft::default()
+    };
+    change(&app, id.as_str(), &trusted).await;
+    for (redirect_uri, kept) in [(CALLBACK, true), ("https://other.example/cb", false)] {
+        let mut said = public(redirect_uri);
+        said["client_id"] = id.as_str().into();
+        assert_eq!(put(&app, &made, &said).await.status, 200);
+        let client = app.inside().show_client(&id).await.unwrap();
+        assert_eq!(client.skip_consent, kept, "{redirect_uri}");
+    }
+}
+
+#[tokio::test]
+async fn more_than_can_be_written_is_asked_for_again_and_breaks_nothing() {
+    let app = open().await;
+    let many: Vec<String> = (0..99).map(|number| format!("notes:{number}")).collect();
+    app.resource(NOTES, &many.join(" ")).await;
+    let made = registered(&app, &public(CALLBACK)).await;
+    let client = app.stranger(made.str("client_id"));
+    let alice = signed_in(&app, "alice").await;
+    let scope = format!("openid {}", many.join(" "));
+    let claims = r#"{"userinfo":{"email":null,"phone_number":null}}"#;
+    let asked = [("resource", NOTES), ("scope", &scope), ("claims", claims)];
+    for _ in 0..2 {
+        let page = alice.follow(&alice.authorize(&client, &asked).await).await;
+        assert!(page.is("consent"), "{page:?}");
+        assert!(alice.submit(&page, ALLOW).await.answer("code").is_some());
+        assert_eq!(alice.get("/account").await.status, 200);
+    }
 }

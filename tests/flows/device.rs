@@ -566,3 +566,64 @@ async fn d07_what_was_taken_from_the_client_since_is_not_granted() {
     // Nobody is asked about a client that may do nothing.
     assert_eq!(browser.get(&question(&waiting)).await.status, 400);
 }
+
+#[tokio::test]
+async fn d07_what_a_client_gave_up_meanwhile_is_let_in_by_nobody() {
+    let app = TestApp::start().await;
+    let tv = device_client(&app, "tv", "openid email", &[]).await;
+    app.user("alice", &[]).await;
+    let alice = Browser::new(&app);
+    alice.sign_in("alice").await;
+    let holding = |scope: &str| ClientDraft {
+        scope: Some(ScopeSet::parse(scope).unwrap()),
+        ..ClientDraft::default()
+    };
+    let (unread, read) = (begin(tv).await, begin(tv).await);
+    let page = alice.get(&question(&read)).await;
+    assert!(page.text.contains("See your email address"), "{}", page.text);
+    change(&app, "tv", &holding("openid")).await;
+    let asked = alice.get(&question(&unread)).await;
+    assert!(!asked.is("device-confirm"), "{}", asked.text);
+    let refused = alice.submit(&page, &[("decision", "allow")]).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    change(&app, "tv", &holding("openid email")).await;
+    for begun in [&unread, &read] {
+        assert_eq!(ask(tv, begun).await.outcome(), PENDING);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_sent_twice_says_that_it_was_decided() {
+    let app = TestApp::start().await;
+    let tv = device_client(&app, "tv", "openid", &[]).await;
+    app.user("alice", &[]).await;
+    let alice = Browser::new(&app);
+    alice.sign_in("alice").await;
+    let begun = begin(tv).await;
+    let page = alice.get(&question(&begun)).await;
+    let first = alice.submit(&page, &[("decision", "allow")]).await;
+    assert_eq!(first.location(), "/device/done?outcome=allowed");
+    let second = alice.submit(&page, &[("decision", "allow")]).await;
+    assert_eq!(second.status, 400);
+    assert!(
+        second.text.contains("<code>decided_before</code>"),
+        "{}",
+        second.text
+    );
+    assert_eq!(ask(tv, &begun).await.outcome(), "200");
+}
+
+#[tokio::test]
+async fn a_device_that_did_not_ask_yet_goes_with_whoever_let_it_in() {
+    let app = TestApp::start().await;
+    let tv = device_client(&app, "tv", "openid", &[]).await;
+    for name in ["alice", "bob"] {
+        app.user(name, &[]).await;
+    }
+    let browser = Browser::new(&app);
+    browser.sign_in("alice").await;
+    let begun = begin(tv).await;
+    decide(&browser, &begun, "allow").await;
+    browser.sign_in("bob").await;
+    assert_eq!(ask(tv, &begun).await.outcome(), "400 invalid_grant unknown_token");
+}

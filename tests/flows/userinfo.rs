@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use vouchsafe_issuer::ClientDraft;
+use vouchsafe_issuer::{ClientDraft, ProfileDraft};
 use vouchsafe_protocol::{ClientId, Subject};
 use vouchsafe_store::AuditEntry;
 use vouchsafe_tests::{Answer, Browser, CALLBACK, TestApp, TestClient, claims_of};
@@ -167,7 +167,9 @@ async fn cl23_j03_what_is_no_access_token_of_this_issuer_tells_nothing() {
     }
     let basic = app.http.get(url(&app)).basic_auth("web", Some(token));
     let refused = Answer::read(basic.send().await.unwrap()).await;
-    assert_eq!(refused.outcome(), UNUSABLE);
+    assert_eq!((refused.status, refused.text.as_str()), (401, ""));
+    let challenge = refused.header("www-authenticate").unwrap();
+    assert_eq!(challenge, "Bearer realm=\"vouchsafe\"");
 }
 
 #[tokio::test]
@@ -452,5 +454,38 @@ async fn h19_cl13_applications_in_browsers_may_ask() {
         assert_eq!(refused.header("access-control-allow-credentials"), None);
         let exposed = refused.header("access-control-expose-headers").unwrap();
         assert!(exposed.contains("WWW-Authenticate"), "{exposed}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_number_is_one_that_nobody_made_sure_of() {
+    let app = TestApp::start().await;
+    app.user("alice", &[]).await;
+    let web = app.code_client("web", "openid phone", CALLBACK).await;
+    let browser = Browser::new(&app);
+    browser.sign_in("alice").await;
+    let grant = browser.code_grant(&web, &[]).await;
+    for (number, sure, told) in [
+        (
+            "+49 30 1",
+            Some(true),
+            json!({"phone_number": "+49 30 1", "phone_number_verified": true}),
+        ),
+        ("+49 30 2", None, json!({"phone_number": "+49 30 2"})),
+        ("", Some(true), json!({})),
+    ] {
+        let draft = ProfileDraft {
+            texts: vec![("phone_number", number.to_owned())],
+            phone_number_verified: sure,
+            ..ProfileDraft::default()
+        };
+        let operator = TestApp::operator();
+        app.inside()
+            .set_user_profile("alice", &draft, &operator)
+            .await
+            .unwrap();
+        let mut found = ask(&app, grant.str("access_token")).await.json;
+        found.as_object_mut().unwrap().remove("sub");
+        assert_eq!(found, told);
     }
 }

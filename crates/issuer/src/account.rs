@@ -1,6 +1,6 @@
 //! One's own account: where one is signed in, what clients hold, another password, and making an account.
 
-use vouchsafe_protocol::{ClientId, FamilyId, ScopeSet, SecretString, Subject, Timestamp};
+use vouchsafe_protocol::{ClientId, FamilyId, SecretString, Subject, Timestamp};
 use vouchsafe_store::{Consent, FamilyFilter, RevokeReason, Session, StoreError, User};
 
 use crate::audit::{Event, Remark, announce};
@@ -32,10 +32,8 @@ pub struct AppOfPerson {
     pub sid: FamilyId,
     /// What the client calls itself, else its id.
     pub client: String,
-    /// What it may do.
-    pub scope: ScopeSet,
-    /// Where; nothing means the issuer.
-    pub audience: Vec<String>,
+    /// What it may do, and the resource that knows each.
+    pub scopes: Vec<(String, Option<String>)>,
     /// Since when.
     pub since: Timestamp,
     /// When it was last used.
@@ -86,13 +84,17 @@ impl Issuer {
         let mut apps = Vec::new();
         for summary in self.store.families(&filter, now, MOST).await? {
             let family = summary.family;
+            let client = self.client(&family.client_id).await?;
+            let scopes = client.map(|client| {
+                let targets = self.targets_as_they_stand(&client, &family.audience);
+                self.scope_lines(&client, &targets, &family.scope)
+            });
             apps.push(AppOfPerson {
                 client: self.name_of(&family.client_id).await?,
                 offline: family.session_id.is_none()
                     || family.scope.contains(vouchsafe_protocol::OFFLINE_ACCESS),
                 sid: family.id,
-                scope: family.scope,
-                audience: family.audience,
+                scopes: scopes.unwrap_or_default(),
                 since: family.created_at,
                 last_used_at: family.rotated_at,
             });

@@ -116,7 +116,6 @@ impl Issuer {
         let Some((code, client)) = self.waiting_device(user_code).await? else {
             return Ok(None);
         };
-        self.know_resources_of(&client).await?;
         let targets = self.targets_as_they_stand(&client, &code.audience);
         let scopes = self.scope_lines(&client, &targets, &code.scope);
         Ok(Some(DeviceRequest {
@@ -170,8 +169,13 @@ impl Issuer {
             return Ok(None);
         };
         let client = self.client(&code.client_id).await?;
-        let client = client.filter(|client| client.disabled_at.is_none());
-        Ok(client.map(|client| (code, client)))
+        let Some(client) = client.filter(|client| client.disabled_at.is_none()) else {
+            return Ok(None);
+        };
+        self.know_resources_of(&client).await?;
+        // What the client may not have now is not shown; so it must not be let in unseen either.
+        let held = self.still_held(&client, &code.audience, &code.scope);
+        Ok(held.is_ok().then_some((code, client)))
     }
 }
 

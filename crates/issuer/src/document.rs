@@ -301,7 +301,8 @@ impl Issuer {
             updated_at: changed.map_or(now, |after| now.max(after)),
             ..row.cloned().unwrap_or_else(|| blank(id, now))
         };
-        let client = self.described(stranger, &said).await?;
+        let mut client = self.described(stranger, &said).await?;
+        client.skip_consent = client.skip_consent && row.is_some_and(|row| client.is_shown_as(row));
         if row.is_some_and(|row| !keeps_names(row, &client)) {
             return Err(bad_metadata(Reason::InvalidParameter));
         }
@@ -340,7 +341,8 @@ impl Issuer {
             .client(&client.id)
             .with("origin", client.origin.as_str())
             .entry();
-        match self.store.put_document_client(&client, &audit).await {
+        let upon = row.map(|row| row.updated_at);
+        match self.store.put_document_client(&client, upon, &audit).await {
             Ok(()) => {
                 announce(&audit);
                 self.follow().await?;

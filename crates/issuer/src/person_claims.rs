@@ -85,6 +85,7 @@ fn value_of(user: &User, claim: &str) -> Option<Value> {
         "updated_at" => Some(json!(user.updated_at.as_unix())),
         "email" => user.email.as_ref().map(|email| json!(email)),
         "email_verified" => user.email.as_ref().map(|_| json!(user.email_verified)),
+        "phone_number_verified" if !user.profile.contains_key("phone_number") => None,
         other => user.profile.get(other).cloned(),
     }
 }

@@ -129,7 +129,9 @@ impl Issuer {
             updated_at: now.max(read_at.plus(Duration::from_secs(1))),
             ..before.clone()
         };
-        let client = self.described(after, said).await?;
+        let mut client = self.described(after, said).await?;
+        // An operator vouched for what it was.
+        client.skip_consent = client.skip_consent && client.is_shown_as(&before);
         if !keeps_names(&before, &client) {
             return Err(bad_metadata(Reason::InvalidParameter));
         }

@@ -140,7 +140,7 @@ impl AuthorizationRequest {
             return refused(ErrorCode::RequestUriNotSupported);
         }
         if form.take("registration").is_some() {
-            return refused(ErrorCode::InvalidRequest);
+            return refused(ErrorCode::RegistrationNotSupported);
         }
         match form.take("response_type").as_deref() {
             Some("code") => {}
@@ -280,7 +280,10 @@ mod tests {
                 format!("{code}&request_uri=https://x.example/"),
                 "request_uri_not_supported",
             ),
-            (format!("{code}&registration=%7B%7D"), "invalid_request"),
+            (
+                format!("{code}&registration=%7B%7D"),
+                "registration_not_supported",
+            ),
             (format!("{code}&code_challenge={CHALLENGE}"), "invalid_request"),
             (
                 format!("{code}&code_challenge={CHALLENGE}&code_challenge_method=plain"),

@@ -39,6 +39,8 @@ pub enum ErrorCode {
     RequestNotSupported,
     /// Request objects are fetched from nowhere.
     RequestUriNotSupported,
+    /// Clients do not register by an authorization request.
+    RegistrationNotSupported,
     /// The pushed request is unknown, used up, over, or of another client (RFC 9126).
     InvalidRequestUri,
     /// Nobody decided on the device yet (RFC 8628 section 3.5).
@@ -59,7 +61,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidRequest,
         Self::InvalidClient,
         Self::InvalidGrant,
@@ -77,6 +79,7 @@ impl ErrorCode {
         Self::AccountSelectionRequired,
         Self::RequestNotSupported,
         Self::RequestUriNotSupported,
+        Self::RegistrationNotSupported,
         Self::InvalidRequestUri,
         Self::AuthorizationPending,
         Self::SlowDown,
@@ -107,6 +110,7 @@ impl ErrorCode {
             Self::AccountSelectionRequired => "account_selection_required",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::RegistrationNotSupported => "registration_not_supported",
             Self::InvalidRequestUri => "invalid_request_uri",
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
@@ -298,6 +302,7 @@ impl Refusal {
             ErrorCode::AccountSelectionRequired => "The user has to choose an account.",
             ErrorCode::RequestNotSupported => "Request objects are not supported.",
             ErrorCode::RequestUriNotSupported => "Request objects by reference are not supported.",
+            ErrorCode::RegistrationNotSupported => "Registration by this request is not supported.",
             ErrorCode::InvalidRequestUri => "The pushed request is not valid.",
             ErrorCode::AuthorizationPending => "The user has not decided yet.",
             ErrorCode::SlowDown => "The device asks too often.",
@@ -381,7 +386,7 @@ mod tests {
     #[test]
     fn h22_descriptions_are_a_small_set_in_the_allowed_characters() {
         let all: BTreeSet<&str> = ErrorCode::ALL.into_iter().flat_map(descriptions).collect();
-        assert!(all.len() <= 40, "{all:?}");
+        assert!(all.len() <= 41, "{all:?}");
         for sentence in all {
             assert!(sentence.ends_with('.'));
             assert!(

@@ -157,11 +157,10 @@ pub(crate) async fn remember(write: &Write, consent: &Consent) -> Result<(), Sto
         Some(before) => before.into_consent()?.scope.union(&consent.scope),
         None => consent.scope.clone(),
     };
-    // More than can be written is not remembered whole; then the person is asked again.
-    let scope = if scope.is_within_limits() {
-        scope
-    } else {
-        consent.scope.clone()
+    // More than can be written is not remembered; then the person is asked again.
+    let scopes = [scope, consent.scope.clone()];
+    let Some(scope) = scopes.into_iter().find(ScopeSet::is_within_limits) else {
+        return Ok(());
     };
     let sql = "INSERT INTO consent (subject, client_id, audience, scope, granted_at, updated_at) \
                VALUES ($1, $2, $3, $4, $5, $5) \

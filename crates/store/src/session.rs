@@ -174,6 +174,7 @@ impl Store {
                 return if subject == by.subject.as_str() {
                     move_families(write, &replaced, &by.id).await
                 } else {
+                    forget_devices(write, &replaced).await?;
                     let stamp = || self.stamped(sign_out);
                     end_of_session(write, &replaced, stamp).await.map(drop)
                 };
@@ -233,9 +234,7 @@ impl Store {
                 Some(owner) if owner == subject.as_str() => {}
                 _ => return Ok(None),
             }
-            // A device that was let in here and did not ask for its tokens yet.
-            let sql = "DELETE FROM device_code WHERE session_id = $1 AND redeemed_at IS NULL";
-            execute(&*write, sql, [id.into()]).await?;
+            forget_devices(&write, id).await?;
             let signed = end_of_session(&write, id, || self.stamped(revocation)).await?;
             crate::audit::write(&*write, audit).await?;
             write.commit().await?;
@@ -243,6 +242,12 @@ impl Store {
         })
         .await
     }
+}
+
+/// Forgets devices that were let in under a session and did not ask for their tokens yet.
+async fn forget_devices(write: &Write, session_id: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM device_code WHERE session_id = $1 AND redeemed_at IS NULL";
+    execute(&**write, sql, [session_id.into()]).await.map(drop)
 }
 
 /// The session that took the place of one that ended.

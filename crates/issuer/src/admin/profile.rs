@@ -64,6 +64,10 @@ impl Issuer {
                 (claim, text) => profile.insert(claim.to_owned(), Value::from(text)),
             };
         }
+        // A new number is one that nobody made sure of.
+        if draft.texts.iter().any(|(claim, _)| *claim == "phone_number") {
+            profile.remove(PHONE_VERIFIED);
+        }
         if let Some(verified) = draft.phone_number_verified {
             profile.insert(PHONE_VERIFIED.to_owned(), Value::from(verified));
         }
@@ -109,15 +113,13 @@ fn check(claim: &str, text: &str) -> Result<(), AdminError> {
 
 /// `YYYY-MM-DD`, or a year alone (OpenID Connect Core 5.1).
 fn is_birthdate(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let mut number = |digits: usize, range: std::ops::RangeInclusive<u16>| {
-        let part = parts.next()?;
-        let number: u16 = part.parse().ok()?;
-        Some(part.len() == digits && range.contains(&number))
+    let is = |part: &str, digits: usize, most: u8| {
+        let number = part.bytes().all(|byte| byte.is_ascii_digit()) && part.len() == digits;
+        number && (most == 0 || part.parse().is_ok_and(|number: u8| (1..=most).contains(&number)))
     };
-    match (number(4, 0..=9999), number(2, 1..=12), number(2, 1..=31)) {
-        (Some(year), None, None) => year,
-        (Some(year), Some(month), Some(day)) => year && month && day && parts.next().is_none(),
+    match text.split('-').collect::<Vec<_>>().as_slice() {
+        [year] => is(year, 4, 0),
+        [year, month, day] => is(year, 4, 0) && is(month, 2, 12) && is(day, 2, 31),
         _ => false,
     }
 }
@@ -133,6 +135,9 @@ mod tests {
             ("0000-12-31", true),
             ("1984", true),
             ("84", false),
+            ("+984", false),
+            ("1984-xx", false),
+            ("1984-abc-def", false),
             ("1984-2-29", false),
             ("1984-13-01", false),
             ("1984-02", false),

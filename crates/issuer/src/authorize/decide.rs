@@ -9,9 +9,9 @@ use super::answer::{Answer, AuthorizeError};
 use super::request::Judged;
 use crate::consent::must_be_asked_each_time;
 use crate::opaque::hash_of;
-use crate::session::ACR;
 use crate::{Error, Issuer, Visitor};
 
+const A_MINUTE: Duration = Duration::from_secs(60);
 const NO_CONSENT: Refusal = Refusal::new(ErrorCode::ConsentRequired, Reason::NoConsent);
 
 /// What the browser proved for this very request.
@@ -87,66 +87,58 @@ impl Issuer {
         let prompt = &judged.request.prompt;
         let silent = judged.is_silent();
         let refuse = |code, reason| Err(judged.way.refuse(Refusal::new(code, reason)));
-        if !self.context_is_met(judged) {
-            return refuse(ErrorCode::AccessDenied, Reason::InvalidParameter);
-        }
         let Some(session) = &visitor.session else {
             return match silent {
                 true => refuse(ErrorCode::LoginRequired, Reason::NotSignedIn),
                 false => Ok(Step::SignIn),
             };
         };
+        let question = self.question(judged, session).await;
+        let question = question.map_err(|error| judged.way.fail(error))?;
+        // Whoever was allowed nothing does not learn either who it is.
+        if silent && question.must_be_asked && judged.expects_somebody() {
+            return Err(judged.way.refuse(NO_CONSENT));
+        }
         let expected = self.is_expected(judged, &session.subject).await?;
-        match (proofs.signed_in, expected && self.is_fresh(judged, session)) {
+        let fresh = self.is_fresh(judged, session, proofs.signed_in);
+        match (proofs.signed_in, expected && fresh) {
+            (_, true) => {}
             // Somebody else than the client expects signed in for it.
-            (true, _) if !expected => return refuse(ErrorCode::LoginRequired, Reason::OtherPerson),
-            (true, _) | (false, true) => {}
-            (false, false) if silent => return refuse(ErrorCode::LoginRequired, Reason::NotSignedIn),
-            (false, false) => return Ok(Step::SignIn),
+            (true, false) if !expected => return refuse(ErrorCode::LoginRequired, Reason::OtherPerson),
+            (_, false) if silent => return refuse(ErrorCode::LoginRequired, Reason::NotSignedIn),
+            (_, false) => return Ok(Step::SignIn),
         }
         if prompt.contains(&Prompt::SelectAccount) && !proofs.signed_in && !proofs.selected {
             return Ok(Step::SelectAccount(Box::new(session.clone())));
         }
-        let question = self.question(judged, session).await;
-        let question = question.map_err(|error| judged.way.fail(error))?;
         if question.must_be_asked && silent {
             return Err(judged.way.refuse(NO_CONSENT));
         }
         Ok(Step::Consent(Box::new(question)))
     }
 
-    /// An essential context that nobody here can be let in by is a failed sign-in (OpenID Connect Core 5.5.1.1).
-    fn context_is_met(&self, judged: &Judged) -> bool {
-        let essential = &judged.request.claims.essential_acr;
-        essential.is_empty() || essential.iter().any(|acr| acr == ACR)
-    }
-
-    /// Whether the person proved it late enough, and has not to do it again.
-    fn is_fresh(&self, judged: &Judged, session: &Session) -> bool {
+    /// Whether the person proved it late enough, and has not to do it again. Who did so for this request is given a minute
+    /// to go on, whatever age the client bears.
+    fn is_fresh(&self, judged: &Judged, session: &Session, proven: bool) -> bool {
         let asked = &judged.request;
-        let young = asked
-            .max_age
-            .is_none_or(|age| age > 0 && self.now().since(session.auth_time) <= Duration::from_secs(age));
-        young && !asked.prompt.contains(&Prompt::Login)
+        let age = self.now().since(session.auth_time);
+        match asked.max_age {
+            Some(0) => proven,
+            Some(oldest) if proven => age <= Duration::from_secs(oldest).max(A_MINUTE),
+            Some(oldest) => age <= Duration::from_secs(oldest) && !asked.prompt.contains(&Prompt::Login),
+            None => proven || !asked.prompt.contains(&Prompt::Login),
+        }
     }
 
     /// Whether this is who the client expects, by an ID token or by name (OpenID Connect Core 3.1.2.1, 5.5.1).
     async fn is_expected(&self, judged: &Judged, subject: &Subject) -> Result<bool, AuthorizeError> {
-        let refuse = |reason| judged.way.refuse(Refusal::new(ErrorCode::InvalidRequest, reason));
-        let hint = match &judged.request.id_token_hint {
-            Some(token) => {
-                let hint = self.read_id_token_hint(token);
-                Some(hint.ok_or_else(|| refuse(Reason::MalformedToken))?.sub)
-            }
-            None => None,
-        };
-        let wanted = [hint, judged.request.claims.sub.clone()];
-        if wanted.iter().all(Option::is_none) {
+        if !judged.expects_somebody() {
             return Ok(true);
         }
         let sub = self.sub_for(&judged.client, subject).await;
         let sub = sub.map_err(|error| judged.way.fail(error))?;
-        Ok(wanted.iter().flatten().all(|wanted| wanted == sub.as_str()))
+        let wanted = [&judged.hint, &judged.request.claims.sub];
+        Ok(wanted.into_iter().flatten().all(|wanted| wanted == sub.as_str()))
     }
 
     /// What would be asked, and whether it has to be.
@@ -168,6 +160,8 @@ impl Issuer {
             covered = covered && self.is_allowed(&consent).await?;
             consents.push(consent);
         }
+        // Held in one order, whatever the client named first.
+        consents.sort_by(|one, other| one.audience.cmp(&other.audience));
         let said = serde_json::json!([judged.client.name, judged.redirect_uri(), scopes]);
         Ok(ConsentQuestion {
             session: session.clone(),

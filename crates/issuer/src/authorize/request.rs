@@ -14,6 +14,7 @@ use super::push::reference_of;
 use crate::audience::Target;
 use crate::opaque::hash_of;
 use crate::person_claims::{keep_allowed, scope_of};
+use crate::session::ACR;
 use crate::{Error, Issuer};
 
 /// A request that was found good, and what follows from it.
@@ -29,6 +30,8 @@ pub struct Judged {
     pub(super) scope: ScopeSet,
     /// What claims asked for by name need beside it; it is consented to like the rest, and no token carries it.
     pub(super) by_name: ScopeSet,
+    /// `sub` of the ID token that the request names as a hint.
+    pub(super) hint: Option<String>,
     /// The digest that a pushed request is kept under.
     pub(super) pushed: Option<String>,
 }
@@ -96,6 +99,11 @@ impl Judged {
         self.request.prompt.contains(&Prompt::None)
     }
 
+    /// Whether the client says whom it expects.
+    pub(super) fn expects_somebody(&self) -> bool {
+        self.hint.is_some() || self.request.claims.sub.is_some()
+    }
+
     /// Tells the client no.
     #[must_use]
     pub fn deny(&self) -> Answer {
@@ -151,6 +159,7 @@ impl Issuer {
         }
         let mut request = AuthorizationRequest::take(&mut form).map_err(|refusal| way.refuse(refusal))?;
         needs_pkce(&client, &request).map_err(|refusal| way.refuse(refusal))?;
+        let hint = self.hint_of(&request).map_err(|refusal| way.refuse(refusal))?;
         let (scope, resources) = (request.scope.as_ref(), request.resources.as_slice());
         let judged = self.targets_and_scope(&client, scope, resources).await;
         let (targets, scope) = judged.map_err(|error| way.fail(error))?;
@@ -163,8 +172,24 @@ impl Issuer {
             targets,
             scope,
             by_name,
+            hint,
             pushed,
         })
+    }
+
+    /// Reads the hint at who is expected. An essential context that nobody here can be let in by is a failed sign-in (OpenID
+    /// Connect Core 5.5.1.1).
+    fn hint_of(&self, request: &AuthorizationRequest) -> Result<Option<String>, Refusal> {
+        let essential = &request.claims.essential_acr;
+        if !essential.is_empty() && essential.iter().all(|acr| acr != ACR) {
+            return Err(Refusal::new(ErrorCode::AccessDenied, Reason::InvalidParameter));
+        }
+        let Some(token) = &request.id_token_hint else {
+            return Ok(None);
+        };
+        let hint = self.read_id_token_hint(token);
+        let malformed = Refusal::new(ErrorCode::InvalidRequest, Reason::MalformedToken);
+        hint.map(|hint| Some(hint.sub)).ok_or(malformed)
     }
 
     async fn client_named(&self, id: Option<String>) -> Result<Arc<Client>, AuthorizeError> {

@@ -6,29 +6,31 @@ use vouchsafe_protocol::{ErrorCode, Reason, Refusal, SecretString};
 
 use super::error::ApiError;
 
-/// The token of a request, `longest` bytes at most; none where the header is absent.
+/// The token of a request, `longest` bytes at most; none where the header is absent or of another scheme (RFC 6750 3.1).
 ///
 /// # Errors
-/// `invalid_request` for two of the header; `invalid_token` for another scheme, and for what cannot be a token.
+/// `invalid_request` for two of the header; `invalid_token` for what cannot be a token.
 pub(super) fn bearer_of(headers: &HeaderMap, longest: usize) -> Result<Option<SecretString>, ApiError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => match token_in(value, longest) {
-            Some(token) => Ok(Some(token)),
-            None => Err(no_token()),
-        },
+        (Some(value), None) if !is_bearer(value) => Ok(None),
+        (Some(value), None) => token_in(value, longest).map(Some).ok_or_else(no_token),
         (Some(_), Some(_)) => Err(several()),
     }
 }
 
-/// The scheme in whatever case, and one plain word.
+fn is_bearer(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+}
+
+/// One plain word after the scheme.
 fn token_in(value: &HeaderValue, longest: usize) -> Option<SecretString> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let (_, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim_start_matches(' ');
     let plain = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    (scheme.eq_ignore_ascii_case("bearer") && plain && token.len() <= longest)
-        .then(|| SecretString::new(token.to_owned()))
+    (plain && token.len() <= longest).then(|| SecretString::new(token.to_owned()))
 }
 
 /// What was brought cannot be a token.
@@ -67,16 +69,11 @@ mod tests {
         }
         assert!(read(&[&format!("Bearer {}", "a".repeat(512))]).is_ok());
         let long = format!("Bearer {}", "a".repeat(513));
-        for line in [
-            "",
-            "Bearer",
-            "Bearer ",
-            "Bearer a b",
-            "Basic abc",
-            "abc",
-            long.as_str(),
-        ] {
+        for line in ["Bearer", "Bearer ", "Bearer a b", long.as_str()] {
             assert_eq!(read(&[line]), Err(ErrorCode::InvalidToken), "{line}");
+        }
+        for line in ["", "Basic abc", "abc"] {
+            assert_eq!(read(&[line]), Ok(None), "{line}");
         }
     }
 

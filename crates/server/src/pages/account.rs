@@ -80,10 +80,10 @@ fn session_line(lang: Lang, session: Session, current: &str) -> SessionLine {
 
 fn app_line(lang: Lang, app: AppOfPerson) -> AppLine {
     // That it stays is said of devices too, whatever they asked for; it need not be said twice.
-    let said = app.scope.iter().filter(|scope| scope.as_str() != OFFLINE_ACCESS);
-    let audience = app.audience.first().map(String::as_str);
+    let mut scopes = app.scopes;
+    scopes.retain(|(scope, _)| scope != OFFLINE_ACCESS);
     AppLine {
-        scopes: words(lang, said.map(|scope| scope.as_str()), audience),
+        scopes: sentences(lang, &scopes),
         sid: app.sid.to_string(),
         client: app.client,
         since: time(app.since),
@@ -93,20 +93,17 @@ fn app_line(lang: Lang, app: AppOfPerson) -> AppLine {
 }
 
 fn consent_line(lang: Lang, consent: Consent, client: String) -> ConsentLine {
-    let audience = Some(consent.audience.as_str()).filter(|audience| !audience.is_empty());
+    let audience = Some(consent.audience).filter(|audience| !audience.is_empty());
+    let scopes = consent
+        .scope
+        .iter()
+        .map(|scope| (scope.to_string(), audience.clone()));
     ConsentLine {
-        scopes: words(lang, consent.scope.iter().map(|scope| scope.as_str()), audience),
+        scopes: sentences(lang, &scopes.collect::<Vec<_>>()),
         client_id: consent.client_id.to_string(),
         client,
         since: time(consent.granted_at),
     }
-}
-
-fn words<'a>(lang: Lang, scopes: impl Iterator<Item = &'a str>, audience: Option<&str>) -> Vec<String> {
-    let scopes: Vec<(String, Option<String>)> = scopes
-        .map(|scope| (scope.to_owned(), audience.map(str::to_owned)))
-        .collect();
-    sentences(lang, &scopes)
 }
 
 pub(super) async fn end_session(mut visit: Visit) -> Handled {

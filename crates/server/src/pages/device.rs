@@ -10,7 +10,7 @@ use super::consent::host_of;
 use super::continuation::Continuation;
 use super::respond;
 use super::scopes::lines;
-use super::view::{DeviceCode, DeviceConfirm, DeviceDone, query_of};
+use super::view::{DeviceCode, DeviceConfirm, DeviceDone};
 use super::visit::{Handled, Visit};
 
 /// What the ticket of the first form is about.
@@ -118,8 +118,8 @@ async fn decide(visit: Visit, session: &Session, typed: &str, here: &Continuatio
     Ok(match decided.map_err(|error| visit.failed(error))? {
         true if allow => respond::go(&visit, "/device/done?outcome=allowed"),
         true => respond::go(&visit, "/device/done?outcome=denied"),
-        // It was decided before, or is over.
-        false => respond::go(&visit, &format!("/device?error=1&user_code={}", query_of(typed))),
+        // It waited when the page was shown: somebody decided meanwhile, or it is over.
+        false => visit.refuse(Refusal::new(ErrorCode::InvalidRequest, Reason::DecidedBefore)),
     })
 }
 

@@ -13,6 +13,9 @@ use super::visit::{Handled, Visit};
 
 pub(super) async fn ask(mut visit: Visit) -> Handled {
     if visit.method == Method::POST {
+        if !visit.query.is_empty() {
+            return Err(visit.unclear(Reason::ParametersInQuery));
+        }
         let continuation = Continuation::logout(&visit.form.encoded());
         return Ok(respond::go(&visit, continuation.as_str()));
     }

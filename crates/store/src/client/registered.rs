@@ -120,22 +120,33 @@ impl Store {
         .await
     }
 
-    /// Keeps what a document says of its client, unless something later is there; one that an operator made or disabled is
-    /// left alone. What people allowed it as it was shown before is forgotten if it is shown otherwise now.
+    /// Keeps what a document says of its client, laid over the row as it was `upon` that change, unless that changed
+    /// since; one that an operator made or disabled is left alone. What people allowed it as it was shown before is forgotten if it is shown otherwise now.
     ///
     /// # Errors
     /// [`StoreError::Exists`] where it is left alone; [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    pub async fn put_document_client(&self, client: &Client, audit: &AuditEntry) -> Result<(), StoreError> {
+    pub async fn put_document_client(
+        &self,
+        client: &Client,
+        upon: Option<Timestamp>,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
             write.close_gate(Gate::Client(client.id.as_str())).await?;
             forget_if_another(&write, client).await?;
-            let guard = format!(
-                "origin = '{}' AND disabled_at IS NULL AND updated_at < {}",
-                ClientOrigin::Document.as_str(),
-                client.updated_at.as_unix()
-            );
-            if !replace(&write, client, &guard).await? {
+            let replaced = match upon {
+                Some(upon) => {
+                    let guard = format!(
+                        "origin = '{}' AND disabled_at IS NULL AND updated_at = {}",
+                        ClientOrigin::Document.as_str(),
+                        upon.as_unix()
+                    );
+                    replace(&write, client, &guard).await?
+                }
+                None => false,
+            };
+            if !replaced {
                 insert(&write, client).await?;
             }
             conclude(write, ChangeKind::Client, client.id.as_str(), audit).await

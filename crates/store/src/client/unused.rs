@@ -84,7 +84,7 @@ async fn remove(write: &Write, held: Vec<Candidate>, now: Timestamp) -> Result<V
     let sql = format!(
         "DELETE FROM client WHERE id IN ({}) \
          AND NOT EXISTS ({}) AND NOT EXISTS ({} AND expires_at > ${now_at}) \
-         AND NOT EXISTS ({} AND expires_at > ${now_at}) RETURNING id, created_at",
+         AND NOT EXISTS ({} AND status = 'approved' AND expires_at > ${now_at}) RETURNING id, created_at",
         placeholders(1, values.len()),
         of("refresh_family"),
         of("authorization_code"),

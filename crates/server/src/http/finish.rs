@@ -123,7 +123,7 @@ mod tests {
 
     static OPEN: RouteSpec = RouteSpec {
         path: "/jwks",
-        methods: &[Method::GET],
+        methods: &[Method::GET, Method::HEAD],
         cors: true,
         cacheable: true,
     };

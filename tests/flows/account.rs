@@ -10,7 +10,6 @@ use ring::digest;
 use vouchsafe_issuer::ClientDraft;
 use vouchsafe_tests::{Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient, password_of};
 
-use crate::authorize::change;
 use crate::browser_session::{post_from, who};
 use crate::refresh::sid_of;
 use crate::sign_in::{all_at_once, crowd, hold_hashes, one_hash_at_a_time, places};
@@ -31,12 +30,6 @@ async fn start() -> TestApp {
         .set("server.trusted_proxies", "127.0.0.1")
         .start()
         .await
-}
-
-async fn signed_in<'a>(app: &'a TestApp, name: &str) -> Browser<'a> {
-    let browser = Browser::new(app);
-    browser.sign_in(name).await;
-    browser
 }
 
 /// What the cookie of a browser digests to.
@@ -78,9 +71,9 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_it_there_or_here() {
     app.user("bob", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
     let (here, there, bobs) = (
-        signed_in(&app, "alice").await,
+        Browser::signed_in(&app, "alice").await,
         Browser::new(&app),
-        signed_in(&app, "bob").await,
+        Browser::signed_in(&app, "bob").await,
     );
     let page = there.get("/sign-in").await;
     let password = password_of("alice");
@@ -134,8 +127,8 @@ async fn each_scope_of_an_application_is_named_with_its_own_resource() {
         resources: Some(resources),
         ..ClientDraft::default()
     };
-    change(&app, "web", &draft).await;
-    let browser = signed_in(&app, "alice").await;
+    app.change_client("web", &draft).await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let asked = [
         ("resource", "https://a.example"),
         ("resource", "https://b.example"),
@@ -157,7 +150,7 @@ async fn a_person_ends_what_an_application_holds_and_nothing_else() {
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid offline_access", CALLBACK).await;
     let phone = app.code_client("phone", "openid", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let at_web = [
         browser.code_grant(&web, &[]).await,
         browser.code_grant(&web, &[]).await,
@@ -192,9 +185,9 @@ async fn t46_a_consent_that_is_withdrawn_takes_everything_with_it_that_was_grant
     let web = app.code_client("web", "openid offline_access", CALLBACK).await;
     let phone = app.code_client("phone", "openid", CALLBACK).await;
     let (browser, other, bobs) = (
-        signed_in(&app, "alice").await,
-        signed_in(&app, "alice").await,
-        signed_in(&app, "bob").await,
+        Browser::signed_in(&app, "alice").await,
+        Browser::signed_in(&app, "alice").await,
+        Browser::signed_in(&app, "bob").await,
     );
     let here = browser.code_grant(&web, &[("scope", "openid")]).await;
     let kept = browser.code_grant(&web, &[]).await;
@@ -233,7 +226,10 @@ async fn nobody_ends_anything_of_another_person() {
     app.user("alice", &[]).await;
     app.user("bob", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let (alices, bobs) = (signed_in(&app, "alice").await, signed_in(&app, "bob").await);
+    let (alices, bobs) = (
+        Browser::signed_in(&app, "alice").await,
+        Browser::signed_in(&app, "bob").await,
+    );
     let grant = alices.code_grant(&web, &[]).await;
     let of_bob = bobs.code_grant(&web, &[]).await;
     let (session, sid) = (session_of(&alices), sid_of(&grant).to_string());
@@ -596,7 +592,7 @@ async fn l05_guesses_at_many_names_from_one_address_are_slowed() {
 async fn l05_whoever_sits_at_an_open_browser_cannot_guess_the_password_there() {
     let app = start().await;
     app.user("alice", &[]).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let change = async |current: &str| {
         let page = browser.get("/account/password").await;
         let fields = [

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 use vouchsafe_issuer::{AdminError, ApplicationType, ClientDraft};
-use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType};
+use vouchsafe_protocol::{ClientAuthMethod, GrantType};
 use vouchsafe_tests::{
     Answer, Browser, CALLBACK, Page, START, Setup, TestApp, TestClient, claims_of, password_of,
 };
@@ -21,13 +21,6 @@ pub(crate) const LOOPBACK: &str = "http://127.0.0.1:4711/cb";
 
 const UNREGISTERED: (&str, &str) = ("invalid_request", "unregistered_redirect_uri");
 const OTHER: &str = "https://other.example/api";
-
-pub(crate) async fn change(app: &TestApp, id: &str, draft: &ClientDraft) {
-    app.inside()
-        .update_client(&ClientId::parse(id).unwrap(), draft, &TestApp::operator())
-        .await
-        .unwrap();
-}
 
 /// A public client of the code flow.
 async fn public<'a>(app: &'a TestApp, id: &str, kind: ApplicationType, redirect_uri: &str) -> TestClient<'a> {
@@ -43,14 +36,6 @@ async fn public<'a>(app: &'a TestApp, id: &str, kind: ApplicationType, redirect_
 pub(crate) async fn register(app: &TestApp, metadata: &Value) -> Answer {
     let request = app.http.post(format!("{}/register", app.base)).json(metadata);
     Answer::read(request.send().await.unwrap()).await
-}
-
-/// A browser in which a new person is signed in.
-pub(crate) async fn signed_in<'a>(app: &'a TestApp, name: &str) -> Browser<'a> {
-    app.user(name, &[]).await;
-    let browser = Browser::new(app);
-    browser.sign_in(name).await;
-    browser
 }
 
 /// Signs in on the page that a redirect leads to; gives the redirect after it.
@@ -120,13 +105,13 @@ async fn a01_a07_h10_what_no_address_can_be_trusted_with_is_told_on_a_page() {
         redirect_uris: Some(vec![CALLBACK.to_owned(), "https://app.example/other".to_owned()]),
         ..ClientDraft::default()
     };
-    change(&app, "two", &two).await;
+    app.change_client("two", &two).await;
     let gone = ClientDraft {
         disabled: Some(true),
         ..ClientDraft::default()
     };
-    change(&app, "gone", &gone).await;
-    let (stranger, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
+    app.change_client("gone", &gone).await;
+    let (stranger, alice) = (Browser::new(&app), app.visitor("alice").await);
     let long = "s".repeat(8_193);
     let table: &[(&[(&str, &str)], &str)] = &[
         (&[("client_id", "nobody")], "unknown_client"),
@@ -160,7 +145,7 @@ async fn a01_a07_h10_what_no_address_can_be_trusted_with_is_told_on_a_page() {
 async fn a02_cl16_only_a_registered_address_is_gone_to_byte_for_byte() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     alice.code(&web, &[]).await;
     for asked in [
         "https://app.example/cb/",
@@ -235,7 +220,7 @@ async fn a05_cl16_the_port_of_a_loopback_address_may_vary_and_nothing_else() {
     let literal = public(&app, "literal", native, "http://127.0.0.1/cb").await;
     let named = public(&app, "named", native, "http://localhost/cb").await;
     let web = public(&app, "web", ApplicationType::Web, "http://localhost/cb").await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     for (client, asked, good) in [
         (&literal, LOOPBACK, true),
         (&literal, "http://127.0.0.1/cb", true),
@@ -270,7 +255,7 @@ async fn a05_cl16_the_port_of_a_loopback_address_may_vary_and_nothing_else() {
 async fn a06_an_address_that_could_run_something_is_refused_at_registration_and_at_use() {
     let app = Setup::default().set("registration.mode", "open").start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     for uri in [
         "javascript:alert(1)",
         "JaVaScript:alert(1)",
@@ -307,7 +292,7 @@ async fn a08_a09_a11_a13_a14_a15_a18_a20_a27_what_is_wrong_with_a_request_is_tol
     let app = TestApp::start().await;
     app.resource(OTHER, "read").await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let (stranger, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
+    let (stranger, alice) = (Browser::new(&app), app.visitor("alice").await);
     let (long, many) = ("x".repeat(10_240), "a ".repeat(5_000));
     let (nonce, hint, few) = ("n".repeat(2_049), "h".repeat(256), ["a"; 101].join(" "));
     for (name, value, error) in [
@@ -374,7 +359,7 @@ async fn a08_a09_a11_a13_a14_a15_a18_a20_a27_what_is_wrong_with_a_request_is_tol
 async fn a09_a27_form_post_answers_come_as_a_form_that_needs_no_foreign_script() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let state = "\"><script>x</script>";
     let more = [("response_mode", "form_post"), ("state", state)];
     let page = alice.go_through(alice.authorize(&web, &more).await).await;
@@ -414,8 +399,8 @@ async fn a10_cl17_pkce_is_left_out_only_by_whom_an_operator_let_and_with_a_nonce
         pkce_optional: Some(true),
         ..ClientDraft::default()
     };
-    change(&app, "old", &lenient).await;
-    let alice = signed_in(&app, "alice").await;
+    app.change_client("old", &lenient).await;
+    let alice = app.visitor("alice").await;
     let without = [("code_challenge", ""), ("code_challenge_method", "")];
     let with_nonce = [without[0], without[1], ("nonce", "n0nce")];
     for (client, more) in [
@@ -479,7 +464,7 @@ async fn a17_cl24_where_nobody_may_be_asked_there_is_an_answer_at_once() {
 async fn a18_cl24_whoever_must_prove_it_again_does_and_auth_time_says_when() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = app.visitor("alice").await;
     browser.code(&web, &[]).await;
     app.advance(SECOND * 100).await;
     let page = browser.authorize(&web, &[("max_age", "100")]).await;
@@ -509,10 +494,9 @@ async fn a18_cl24_whoever_must_prove_it_again_does_and_auth_time_says_when() {
 async fn a18_proof_of_having_signed_in_is_for_one_request_one_browser_and_ten_minutes() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = app.visitor("alice").await;
     browser.code(&web, &[]).await;
-    let elsewhere = Browser::new(&app);
-    elsewhere.sign_in("alice").await;
+    let elsewhere = Browser::signed_in(&app, "alice").await;
     let asked = browser.authorize(&web, &[("prompt", "login")]).await;
     let proven = sign_in_at(&browser, &asked, "alice").await;
     let (_, ticket) = proven.location().split_once("&signed_in=").unwrap();
@@ -530,7 +514,7 @@ async fn a18_proof_of_having_signed_in_is_for_one_request_one_browser_and_ten_mi
 async fn the_person_whom_a_client_expects_answers_it_or_nobody_does() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let (alice, bob) = (signed_in(&app, "alice").await, signed_in(&app, "bob").await);
+    let (alice, bob) = (app.visitor("alice").await, app.visitor("bob").await);
     let tokens = alice.code_grant(&web, &[]).await;
     let (hint, access) = (tokens.str("id_token"), tokens.str("access_token"));
     let sub = id_claims(&tokens)["sub"].clone();
@@ -543,8 +527,7 @@ async fn the_person_whom_a_client_expects_answers_it_or_nobody_does() {
             "login_required",
             "{more:?}"
         );
-        let browser = Browser::new(&app);
-        browser.sign_in("bob").await;
+        let browser = Browser::signed_in(&app, "bob").await;
         // It is asked for once; the wrong person again is the answer.
         let asked = browser.authorize(&web, &[more]).await;
         let wrong = browser
@@ -585,7 +568,7 @@ async fn the_person_whom_a_client_expects_answers_it_or_nobody_does() {
 async fn an_essential_context_that_nobody_here_can_have_is_a_no() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let (stranger, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
+    let (stranger, alice) = (Browser::new(&app), app.visitor("alice").await);
     for claims in [
         r#"{"id_token":{"acr":{"essential":true,"values":["2","gold"]}}}"#,
         r#"{"id_token":{"acr":{"essential":true,"value":"2"}}}"#,
@@ -613,7 +596,7 @@ async fn an_essential_context_that_nobody_here_can_have_is_a_no() {
 async fn pages_speak_the_language_and_know_the_name_that_a_client_asks_for() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let (stranger, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
+    let (stranger, alice) = (Browser::new(&app), app.visitor("alice").await);
     for (locales, lang) in [("de", "de"), ("fr de-CH en", "de"), ("fr", "en"), ("en de", "en")] {
         let html = format!("<html lang=\"{lang}\">");
         for browser in [&stranger, &alice] {
@@ -654,7 +637,7 @@ async fn a21_no_request_is_fetched_from_anywhere() {
         .start()
         .await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let near = format!("http://{}/request", listener.local_addr().unwrap());
@@ -674,7 +657,7 @@ async fn a21_no_request_is_fetched_from_anywhere() {
 async fn a26_a_code_from_another_browser_does_not_fit() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let mallory = signed_in(&app, "mallory").await;
+    let mallory = app.visitor("mallory").await;
     let challenge = "a".repeat(43);
     let injected = mallory.code(&web, &[("code_challenge", &challenge)]).await;
     assert_eq!(
@@ -687,7 +670,7 @@ async fn a26_a_code_from_another_browser_does_not_fit() {
 async fn a27_cl12_an_answer_names_the_issuer_as_its_metadata_does() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let address = format!("{}/.well-known/openid-configuration", app.base);
     let metadata = Answer::read(app.http.get(address).send().await.unwrap()).await;
     assert_eq!(
@@ -737,7 +720,7 @@ async fn a07_a_refusal_is_sent_to_a_client_that_nobody_vouches_for_only_if_the_p
     let said = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"});
     let stranger = register(&app, &said).await;
     let stranger = stranger.str("client_id");
-    let (nobody, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
+    let (nobody, alice) = (Browser::new(&app), app.visitor("alice").await);
     let bad = [("client_id", stranger), ("scope", "openid \"")];
     for browser in [&nobody, &alice] {
         let page = browser.authorize(&web, &bad).await;
@@ -842,7 +825,7 @@ async fn a28_every_form_is_followed_by_a_303() {
 async fn cl13_no_script_of_another_origin_reads_a_page() {
     let app = Setup::default().set("accounts.sign_up", "true").start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let request = format!("/authorize?{}", Browser::request(&web, &[]));
     let onward = in_query(&request);
     let (sign_in, consent) = (
@@ -887,7 +870,7 @@ async fn cl13_no_script_of_another_origin_reads_a_page() {
 async fn a_removed_or_unknown_person_is_nobody_to_a_cookie() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     alice.code(&web, &[]).await;
     app.inside()
         .delete_user("alice", &TestApp::operator())

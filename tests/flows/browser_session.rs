@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use url::form_urlencoded;
 use vouchsafe_protocol::GrantType;
-use vouchsafe_tests::{Browser, CALLBACK, Page, Setup, TestApp, TestClient, password_of};
+use vouchsafe_tests::{Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient, password_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -75,12 +75,6 @@ async fn start_as(issuer: Option<&str>) -> TestApp {
     }
 }
 
-async fn signed_in<'a>(app: &'a TestApp, name: &str) -> Browser<'a> {
-    let browser = Browser::new(app);
-    browser.sign_in(name).await;
-    browser
-}
-
 /// Signs out by the first form of the page of the account.
 async fn sign_out(browser: &Browser<'_>) -> Page {
     let page = browser.get("/account").await;
@@ -131,11 +125,11 @@ async fn l08_nobody_is_signed_in_by_a_form_of_another_browser_purpose_or_hour() 
     for name in ["alice", "mallory"] {
         app.user(name, &[]).await;
     }
-    let attacker = signed_in(&app, "mallory").await;
+    let attacker = Browser::signed_in(&app, "mallory").await;
     let (nobody, visited, alice) = (
         Browser::new(&app),
         Browser::new(&app),
-        signed_in(&app, "alice").await,
+        Browser::signed_in(&app, "alice").await,
     );
     let old = alice.get("/sign-in").await.hidden("ticket");
     app.advance(MINUTE * 60 + SECOND).await;
@@ -180,7 +174,7 @@ async fn l08_a_form_from_elsewhere_is_refused_by_what_the_browser_says_of_it() {
     let app = start_as(None).await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let (select, consent) = (asking("/select-account", &web), asking("/consent", &web));
     let password = password_of("alice");
     let forms: [Form<'_>; 11] = [
@@ -248,7 +242,7 @@ async fn l08_forms_of_clients_may_come_from_elsewhere_since_they_only_ask() {
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let headers = [
         ("sec-fetch-site", "cross-site"),
         ("origin", "https://app.example"),
@@ -350,7 +344,7 @@ async fn l13_what_a_client_calls_itself_is_text_and_its_picture_is_not_fetched()
             draft.policy_uri = Some("https://app.example/privacy".to_owned());
         })
         .await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     for path in [
         asking("/sign-in", &web),
         asking("/select-account", &web),
@@ -398,7 +392,7 @@ async fn l14_the_second_person_at_a_browser_gets_nothing_of_the_first() {
     let bob = app.user("bob", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
     let away = app.code_client("away", "openid offline_access", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let first = browser.code_grant(&web, &[]).await;
     assert_eq!(first.claims()["sub"], alice.as_str());
     let kept = browser.code_grant(&away, &[]).await;
@@ -482,7 +476,7 @@ async fn h19_h20_every_page_is_guarded_by_its_headers() {
         let app = start_as(issuer).await;
         app.user("alice", &[]).await;
         let web = app.code_client("web", "openid", CALLBACK).await;
-        let browser = signed_in(&app, "alice").await;
+        let browser = Browser::signed_in(&app, "alice").await;
         let elsewhere = [("origin", "https://evil.example")];
         for (name, path) in [
             ("sign-in", "/sign-in"),
@@ -514,6 +508,8 @@ async fn h19_h20_every_page_is_guarded_by_its_headers() {
         let form = browser.authorize(&web, &[("response_mode", "form_post")]).await;
         assert_guarded(&form, "form-post", issuer.is_some());
         assert_eq!(form.form().0, CALLBACK);
+        // What nobody looked at is a page too.
+        assert_guarded(&browser.get("/account/session").await, "error", issuer.is_some());
         // A redirect is as much a secret as a page.
         let redirect = browser.authorize(&web, &[]).await;
         assert_eq!(
@@ -525,11 +521,42 @@ async fn h19_h20_every_page_is_guarded_by_its_headers() {
 }
 
 #[tokio::test]
+async fn h12_h13_people_are_told_by_a_page_what_is_refused_before_it() {
+    let app = start_as(None).await;
+    let browser = Browser::new(&app);
+    let long = "a".repeat(70_000);
+    let german = [("accept-language", "de")];
+    let too_long = browser
+        .post_with("/sign-in", &[("username", &long)], &german)
+        .await;
+    let not_here = browser.get_with("/account/session?ui_locales=de", &[]).await;
+    for (page, status, reason) in [
+        (&too_long, 413, "body_too_large"),
+        (&not_here, 405, "method_not_allowed"),
+    ] {
+        assert_eq!(page.status, status, "{page:?}");
+        assert!(
+            page.is("error") && page.text.contains("lang=\"de\""),
+            "{}",
+            page.text
+        );
+        let said = format!("<code>invalid_request</code> / <code>{reason}</code>");
+        assert!(page.text.contains(&said), "{}", page.text);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    }
+    assert_eq!(not_here.header("allow"), Some("POST"));
+    // Programs are told as before.
+    let request = app.http.get(format!("{}/token", app.base));
+    let refused = Answer::read(request.send().await.unwrap()).await;
+    assert_eq!(refused.outcome(), "405 invalid_request method_not_allowed");
+}
+
+#[tokio::test]
 async fn h22_text_of_others_is_never_markup_on_a_page() {
     let app = start_as(None).await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let (stranger, alice) = (Browser::new(&app), signed_in(&app, "alice").await);
+    let (stranger, alice) = (Browser::new(&app), Browser::signed_in(&app, "alice").await);
     let markup = encoded(MARKUP);
     let request = |more: &[(&str, &str)]| format!("/authorize?{}", Browser::request(&web, more));
     for path in [
@@ -593,9 +620,9 @@ async fn a_session_ends_when_it_is_not_used_and_in_the_end_whatever_is_done() {
         .await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let used = signed_in(&app, "alice").await;
+    let used = Browser::signed_in(&app, "alice").await;
     let grant = used.code_grant(&web, &[]).await;
-    let left = signed_in(&app, "alice").await;
+    let left = Browser::signed_in(&app, "alice").await;
     app.advance(MINUTE * 59).await;
     assert!(who(&used).await.is_some() && who(&left).await.is_some());
     app.advance(MINUTE * 60 - SECOND).await;
@@ -625,8 +652,8 @@ async fn a_sign_out_ends_what_was_granted_without_offline_access_and_keeps_the_r
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
-    let other = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
+    let other = Browser::signed_in(&app, "alice").await;
     let here = browser.code_grant(&web, &[("scope", "openid")]).await;
     let kept = browser
         .code_grant(&web, &[("scope", "openid offline_access")])
@@ -672,7 +699,7 @@ async fn a_sign_in_of_the_same_person_at_the_same_browser_takes_what_was_granted
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let grant = browser.code_grant(&web, &[]).await;
     browser.sign_in("alice").await;
     let refreshed = web.refresh(grant.str("refresh_token")).await;
@@ -690,9 +717,9 @@ async fn a_new_password_ends_everything_but_a_new_session_here() {
     app.user("bob", &[]).await;
     let web = app.code_client("web", "openid offline_access", CALLBACK).await;
     let (browser, other, bobs) = (
-        signed_in(&app, "alice").await,
-        signed_in(&app, "alice").await,
-        signed_in(&app, "bob").await,
+        Browser::signed_in(&app, "alice").await,
+        Browser::signed_in(&app, "alice").await,
+        Browser::signed_in(&app, "bob").await,
     );
     let grants = [
         browser.code_grant(&web, &[("scope", "openid")]).await,
@@ -755,7 +782,10 @@ async fn a_person_who_is_locked_out_or_removed_is_signed_out_everywhere_and_for_
     let web = app.code_client("web", "openid offline_access", CALLBACK).await;
     for name in ["locked", "removed"] {
         app.user(name, &[]).await;
-        let browsers = [signed_in(&app, name).await, signed_in(&app, name).await];
+        let browsers = [
+            Browser::signed_in(&app, name).await,
+            Browser::signed_in(&app, name).await,
+        ];
         let grant = browsers[0].code_grant(&web, &[]).await;
         let (page, inside) = (browsers[1].get("/account").await, app.inside());
         if name == "locked" {
@@ -781,7 +811,6 @@ async fn a_person_who_is_locked_out_or_removed_is_signed_out_everywhere_and_for_
         .set_user_locked("locked", false, &operator)
         .await
         .unwrap();
-    let browser = Browser::new(&app);
-    browser.sign_in("locked").await;
+    let browser = Browser::signed_in(&app, "locked").await;
     assert_eq!(who(&browser).await.as_deref(), Some("locked"));
 }

@@ -141,9 +141,7 @@ async fn start() -> TestApp {
 /// A browser in which Alice is signed in.
 async fn alice(app: &TestApp) -> Browser<'_> {
     app.user("alice", &[]).await;
-    let browser = Browser::new(app);
-    browser.sign_in("alice").await;
-    browser
+    Browser::signed_in(app, "alice").await
 }
 
 /// Begins an authorization request in a browser of nobody.
@@ -175,8 +173,7 @@ async fn a25_cl26_a_client_is_what_its_document_says() {
     app.user("alice", &[]).await;
     let site = Site::start().await;
     let client = site.client(&app);
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     for _ in 0..2 {
         let page = browser.follow(&browser.authorize(&client, &[BACK]).await).await;
         assert!(page.is("consent"), "{page:?}");

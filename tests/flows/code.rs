@@ -33,15 +33,7 @@ const BAD_VERIFIER: &str = "400 invalid_grant bad_verifier";
 /// A client of the code flow, and a browser at which alice is signed in.
 async fn scene(app: &TestApp) -> (TestClient<'_>, Browser<'_>) {
     let web = app.code_client("web", "openid", CALLBACK).await;
-    (web, signed_in(app, "alice").await)
-}
-
-/// A new person at a browser.
-async fn signed_in<'a>(app: &'a TestApp, name: &str) -> Browser<'a> {
-    app.user(name, &[]).await;
-    let browser = Browser::new(app);
-    browser.sign_in(name).await;
-    browser
+    (web, app.visitor("alice").await)
 }
 
 /// A second replica of the same issuer over the same database.
@@ -62,13 +54,6 @@ async fn families(app: &TestApp) -> Vec<Family> {
     let store = app.inside().store();
     let found = store.families(&filter, app.now(), 1_000).await.unwrap();
     found.into_iter().map(|summary| summary.family).collect()
-}
-
-async fn change(app: &TestApp, id: &str, draft: &ClientDraft) {
-    app.inside()
-        .update_client(&ClientId::parse(id).unwrap(), draft, &TestApp::operator())
-        .await
-        .unwrap();
 }
 
 fn challenge_of(verifier: &str) -> String {
@@ -229,8 +214,7 @@ async fn t23_the_address_is_that_of_the_request() {
         })
         .await;
     let one = app.code_client("one", "openid", CALLBACK).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
 
     let code = browser.code(&two, &[]).await;
     for wrong in [
@@ -292,7 +276,7 @@ async fn t24_a26_a_code_needs_the_verifier_of_its_challenge() {
 #[tokio::test]
 async fn t25_a_verifier_without_a_challenge_is_refused() {
     let app = TestApp::start().await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = app.visitor("alice").await;
     let lenient = app
         .client_with("lenient", "openid", |draft| {
             draft.grants = Some(vec![GrantType::AuthorizationCode]);
@@ -388,8 +372,7 @@ async fn happen(app: &TestApp, what: Between, (browser, name, subject): (&Browse
             assert_eq!(browser.submit(&page, &[]).await.location(), "/signed-out");
         }
         Between::SignedOutElsewhere => {
-            let elsewhere = Browser::new(app);
-            elsewhere.sign_in(name).await;
+            let elsewhere = Browser::signed_in(app, name).await;
             let id = digest::digest(&digest::SHA256, browser.cookie().unwrap().as_bytes());
             let id = URL_SAFE_NO_PAD.encode(id);
             let ticket = elsewhere.get("/account").await.hidden("ticket");
@@ -427,7 +410,7 @@ async fn t29_t53_what_was_granted_under_something_ends_with_it() {
         (Between::RevokedByOperator, REVOKED),
     ] {
         let name = format!("{what:?}").to_lowercase();
-        let browser = signed_in(&app, &name).await;
+        let browser = app.visitor(&name).await;
         let subject = app.inside().show_user(&name).await.unwrap().subject.to_string();
         let code = browser.code(&web, &[]).await;
         happen(&app, what, (&browser, &name, &subject)).await;
@@ -441,7 +424,7 @@ async fn t29_t53_what_was_granted_under_something_ends_with_it() {
 #[tokio::test]
 async fn t30_a_client_that_may_no_longer_gets_nothing() {
     let app = TestApp::start().await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = app.visitor("alice").await;
     let disabled = ClientDraft {
         disabled: Some(true),
         ..ClientDraft::default()
@@ -471,7 +454,7 @@ async fn t30_a_client_that_may_no_longer_gets_nothing() {
         let client = app.code_client(id, "openid", CALLBACK).await;
         let code = browser.code(&client, &[]).await;
         match draft {
-            Some(draft) => change(&app, id, &draft).await,
+            Some(draft) => app.change_client(id, &draft).await,
             None => {
                 let gone = ClientId::parse(id).unwrap();
                 app.inside()
@@ -488,7 +471,7 @@ async fn t30_a_client_that_may_no_longer_gets_nothing() {
 #[tokio::test]
 async fn t29_t30_what_waits_to_be_redeemed_ends_with_all_else_of_its_client() {
     let app = TestApp::start().await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = app.visitor("alice").await;
     let operator = TestApp::operator();
     for id in ["revoked", "off-and-on"] {
         let client = app.code_client(id, "openid", CALLBACK).await;
@@ -505,7 +488,7 @@ async fn t29_t30_what_waits_to_be_redeemed_ends_with_all_else_of_its_client() {
                     disabled: Some(disabled),
                     ..ClientDraft::default()
                 };
-                change(&app, id, &draft).await;
+                app.change_client(id, &draft).await;
             }
         }
         app.advance(SECOND * 30).await;
@@ -580,9 +563,8 @@ async fn one_of_each(app: &TestApp) -> (TestClient<'_>, Browser<'_>, Kinds) {
         backchannel_logout_uri: Some(uri),
         ..ClientDraft::default()
     };
-    change(app, "web", &draft).await;
-    let elsewhere = Browser::new(app);
-    elsewhere.sign_in("alice").await;
+    app.change_client("web", &draft).await;
+    let elsewhere = Browser::signed_in(app, "alice").await;
     elsewhere.code_grant(&web, &[]).await;
     let page = elsewhere.get("/account").await;
     assert_eq!(elsewhere.submit(&page, &[]).await.status, 303);

@@ -8,8 +8,7 @@ use vouchsafe_protocol::{ClientId, ResourceUri};
 use vouchsafe_tests::{Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient};
 
 use crate::authorize::{
-    ALLOW, LOOPBACK, SECOND, assert_page, change, error_of, id_claims, in_query, quietly, register,
-    sign_in_at, signed_in,
+    ALLOW, LOOPBACK, SECOND, assert_page, error_of, id_claims, in_query, quietly, register, sign_in_at,
 };
 
 const DENY: &[(&str, &str)] = &[("decision", "deny")];
@@ -50,7 +49,7 @@ async fn a_person_may_choose_to_go_on_as_somebody_else() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
     let bob = app.user("bob", &[]).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = app.visitor("alice").await;
     let alice = id_claims(&browser.code_grant(&web, &[]).await)["sub"].clone();
     let choose = [("prompt", "select_account")];
     let asked = browser.authorize(&web, &choose).await;
@@ -69,8 +68,7 @@ async fn a_person_may_choose_to_go_on_as_somebody_else() {
     // The choice counts for that request alone, and its form is taken from that browser alone.
     let asked = browser.authorize(&web, &choose).await;
     let page = browser.follow(&asked).await;
-    let stranger = Browser::new(&app);
-    stranger.sign_in("bob").await;
+    let stranger = Browser::signed_in(&app, "bob").await;
     assert_foreign(
         &stranger.submit(&page, &[("choice", "current")]).await,
         "another browser",
@@ -92,7 +90,7 @@ async fn a_person_may_choose_to_go_on_as_somebody_else() {
 async fn a22_a23_a24_consent_is_taken_from_the_page_the_browser_and_the_person_that_were_asked() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid email", CALLBACK).await;
-    let (alice, bob) = (signed_in(&app, "alice").await, signed_in(&app, "bob").await);
+    let (alice, bob) = (app.visitor("alice").await, app.visitor("bob").await);
     let (elsewhere, stranger) = (Browser::new(&app), Browser::new(&app));
     elsewhere.sign_in("alice").await;
     let scope = [("scope", "openid")];
@@ -163,7 +161,7 @@ async fn a22_a23_a24_consent_is_taken_from_the_page_the_browser_and_the_person_t
 async fn nothing_is_granted_by_whom_or_to_whom_is_gone_since_the_page_was_shown() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let (alice, bob) = (signed_in(&app, "alice").await, signed_in(&app, "bob").await);
+    let (alice, bob) = (app.visitor("alice").await, app.visitor("bob").await);
     let of_alice = consent_page(&alice, &web, &[]).await;
     let of_bob = consent_page(&bob, &web, &[]).await;
     let operator = TestApp::operator();
@@ -177,7 +175,7 @@ async fn nothing_is_granted_by_whom_or_to_whom_is_gone_since_the_page_was_shown(
         disabled: Some(true),
         ..ClientDraft::default()
     };
-    change(&app, "web", &disabled).await;
+    app.change_client("web", &disabled).await;
     assert_page(
         &bob.submit(&of_bob, ALLOW).await,
         ("invalid_request", "unknown_client"),
@@ -195,8 +193,8 @@ async fn consent_is_remembered_for_what_was_allowed_and_asked_anew_for_more() {
         skip_consent: Some(true),
         ..ClientDraft::default()
     };
-    change(&app, "own", &trusted).await;
-    let (alice, bob) = (signed_in(&app, "alice").await, signed_in(&app, "bob").await);
+    app.change_client("own", &trusted).await;
+    let (alice, bob) = (app.visitor("alice").await, app.visitor("bob").await);
     let (few, more) = ([("scope", "openid")], [("scope", "openid email")]);
     assert!(is_asked(&alice, &web, &few).await);
     alice.code(&web, &few).await;
@@ -226,7 +224,7 @@ async fn consent_is_remembered_for_what_was_allowed_and_asked_anew_for_more() {
 async fn a25_a_client_that_registered_itself_is_never_let_in_silently() {
     let app = Setup::default().set("registration.mode", "open").start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     for (uri, asked, again) in [
         (CALLBACK, CALLBACK, false),
         // Another program may listen there the next time (RFC 8252 8.6).
@@ -277,7 +275,7 @@ async fn a25_a_client_that_registered_itself_is_never_let_in_silently() {
 async fn a23_a27_a_page_decides_once_whatever_was_said() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let page = consent_page(&alice, &web, &[]).await;
     let denied = alice.submit(&page, DENY).await;
     assert_eq!(error_of(&app.issuer, &denied), "access_denied");
@@ -299,7 +297,7 @@ async fn a23_a27_a_page_decides_once_whatever_was_said() {
 async fn a23_of_many_who_send_one_page_at_once_one_decides_also_between_replicas() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let other = Setup::default()
         .set("issuer", &app.issuer)
         .beside(&app)
@@ -351,8 +349,8 @@ async fn a15_cl8_several_resources_are_asked_for_at_once_and_each_has_tokens_of_
         resources: Some(resources),
         ..ClientDraft::default()
     };
-    change(&app, "web", &draft).await;
-    let alice = signed_in(&app, "alice").await;
+    app.change_client("web", &draft).await;
+    let alice = app.visitor("alice").await;
     let asked = [
         ("resource", NOTES),
         ("resource", FILES),

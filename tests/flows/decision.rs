@@ -7,9 +7,9 @@ use futures_util::future::{join, join_all};
 use vouchsafe_issuer::ClientDraft;
 use vouchsafe_protocol::{ClientId, ScopeSet};
 use vouchsafe_store::Resource;
-use vouchsafe_tests::{Browser, CALLBACK, TestApp, password_of};
+use vouchsafe_tests::{Browser, CALLBACK, Setup, TestApp, password_of};
 
-use crate::authorize::{ALLOW, assert_page, change, error_of, id_claims, quietly, signed_in};
+use crate::authorize::{ALLOW, assert_page, error_of, id_claims, quietly};
 use crate::register::{open, public, put, registered};
 
 const DENY: &[(&str, &str)] = &[("decision", "deny")];
@@ -36,7 +36,7 @@ fn holding(scope: &str) -> ClientDraft {
 async fn a22_what_is_allowed_is_what_was_read() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     // A request that names no scope asks for all that the client holds.
     let all = [("scope", "")];
     for (draft, shown) in [
@@ -45,7 +45,7 @@ async fn a22_what_is_allowed_is_what_was_read() {
     ] {
         let page = alice.follow(&alice.authorize(&web, &all).await).await;
         assert!(page.is("consent") && !page.text.contains(shown), "{}", page.text);
-        change(&app, "web", &draft).await;
+        app.change_client("web", &draft).await;
         let again = alice.submit(&page, ALLOW).await;
         assert!(again.status == 200 && again.is("consent"), "{again:?}");
         assert!(again.text.contains(shown), "{}", again.text);
@@ -53,7 +53,7 @@ async fn a22_what_is_allowed_is_what_was_read() {
     }
     // A no is one to whatever is asked.
     let page = alice.follow(&alice.authorize(&web, &all).await).await;
-    change(&app, "web", &renamed("A Third Name")).await;
+    app.change_client("web", &renamed("A Third Name")).await;
     assert_eq!(
         error_of(&app.issuer, &alice.submit(&page, DENY).await),
         "access_denied"
@@ -76,8 +76,8 @@ async fn a_scope_that_waits_for_a_role_is_asked_for_like_any_other() {
         resources: Some(vec![api]),
         ..ClientDraft::default()
     };
-    change(&app, "web", &draft).await;
-    let alice = signed_in(&app, "alice").await;
+    app.change_client("web", &draft).await;
+    let alice = app.visitor("alice").await;
     let asked = [("resource", API), ("scope", "openid items:read items:write")];
     let page = alice.follow(&alice.authorize(&web, &asked).await).await;
     for scope in ["items:read", "items:write"] {
@@ -108,8 +108,8 @@ async fn a15_a_token_for_the_issuer_carries_nothing_of_a_resource_beside_it() {
         resources: Some(vec![notes]),
         ..ClientDraft::default()
     };
-    change(&app, "web", &draft).await;
-    let alice = signed_in(&app, "alice").await;
+    app.change_client("web", &draft).await;
+    let alice = app.visitor("alice").await;
     let issuer = app.issuer.as_str();
     let asked = [
         ("resource", NOTES),
@@ -135,13 +135,13 @@ async fn a15_a_token_for_the_issuer_carries_nothing_of_a_resource_beside_it() {
 async fn claims_asked_for_by_name_end_with_what_the_client_may_ask_for() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid profile", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let named = r#"{"id_token":{"preferred_username":null}}"#;
     let tokens = alice
         .code_grant(&web, &[("scope", "openid"), ("claims", named)])
         .await;
     assert_eq!(id_claims(&tokens)["preferred_username"], "alice");
-    change(&app, "web", &holding("openid")).await;
+    app.change_client("web", &holding("openid")).await;
     let refreshed = web.refresh(tokens.str("refresh_token")).await;
     assert_eq!(id_claims(&refreshed).get("preferred_username"), None);
 }
@@ -150,7 +150,7 @@ async fn claims_asked_for_by_name_end_with_what_the_client_may_ask_for() {
 async fn a23_a_page_that_decided_decides_nothing_when_what_it_led_to_was_taken_back() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let page = alice.follow(&alice.authorize(&web, &[]).await).await;
     let code = alice.submit(&page, ALLOW).await.answer("code").unwrap();
     let subject = app.inside().show_user("alice").await.unwrap().subject;
@@ -171,7 +171,7 @@ async fn a23_a_page_that_decided_decides_nothing_when_what_it_led_to_was_taken_b
 async fn t29_of_a_withdrawal_and_a_silent_request_at_once_the_withdrawal_wins() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let subject = app.inside().show_user("alice").await.unwrap().subject;
     let client = ClientId::parse("web").unwrap();
     for _ in 0..20 {
@@ -192,9 +192,8 @@ async fn t29_of_a_withdrawal_and_a_silent_request_at_once_the_withdrawal_wins() 
 #[tokio::test]
 async fn of_two_new_passwords_at_once_one_is_set() {
     let app = TestApp::start().await;
-    let alice = signed_in(&app, "alice").await;
-    let elsewhere = Browser::new(&app);
-    elsewhere.sign_in("alice").await;
+    let alice = app.visitor("alice").await;
+    let elsewhere = Browser::signed_in(&app, "alice").await;
     let mut current = password_of("alice");
     for trial in 0..3 {
         let new = [format!("one password {trial}"), format!("other password {trial}")];
@@ -221,7 +220,7 @@ async fn of_two_new_passwords_at_once_one_is_set() {
 async fn a_form_of_signing_in_that_is_sent_twice_leaves_one_session() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let grant = alice.code_grant(&web, &[]).await;
     let subject = app.inside().show_user("alice").await.unwrap().subject;
     let page = alice.get("/sign-in").await;
@@ -243,7 +242,7 @@ async fn whoever_was_allowed_nothing_does_not_learn_who_it_is() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
     let bob = app.user("bob", &[]).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let subject = app.inside().show_user("alice").await.unwrap().subject;
     let expecting = |sub: &str| format!(r#"{{"id_token":{{"sub":{{"value":"{sub}"}}}}}}"#);
     let (hers, his) = (expecting(subject.as_str()), expecting(&bob));
@@ -266,7 +265,7 @@ async fn a25_leave_to_ask_nobody_ends_when_a_client_becomes_another() {
         skip_consent: Some(true),
         ..ClientDraft::default()
     };
-    change(&app, id.as_str(), &trusted).await;
+    app.change_client(id.as_str(), &trusted).await;
     for (redirect_uri, kept) in [(CALLBACK, true), ("https://other.example/cb", false)] {
         let mut said = public(redirect_uri);
         said["client_id"] = id.as_str().into();
@@ -283,7 +282,7 @@ async fn more_than_can_be_written_is_asked_for_again_and_breaks_nothing() {
     app.resource(NOTES, &many.join(" ")).await;
     let made = registered(&app, &public(CALLBACK)).await;
     let client = app.stranger(made.str("client_id"));
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let scope = format!("openid {}", many.join(" "));
     let claims = r#"{"userinfo":{"email":null,"phone_number":null}}"#;
     let asked = [("resource", NOTES), ("scope", &scope), ("claims", claims)];
@@ -293,4 +292,41 @@ async fn more_than_can_be_written_is_asked_for_again_and_breaks_nothing() {
         assert!(alice.submit(&page, ALLOW).await.answer("code").is_some());
         assert_eq!(alice.get("/account").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a25_of_a_client_that_became_another_elsewhere_nothing_is_allowed_or_remembered() {
+    let app = open().await;
+    let other = Setup::default()
+        .set("issuer", &app.issuer)
+        .set("registration.mode", "open")
+        .beside(&app)
+        .start()
+        .await;
+    let made = registered(&app, &public(CALLBACK)).await;
+    let (here, there) = (
+        app.stranger(made.str("client_id")),
+        other.stranger(made.str("client_id")),
+    );
+    app.user("alice", &[]).await;
+    let alice = Browser::signed_in(&other, "alice").await;
+    let page = alice.follow(&alice.authorize(&there, &[]).await).await;
+    let mut said = public("https://elsewhere.example/cb");
+    said["client_id"] = made.str("client_id").into();
+    assert_eq!(put(&app, &made, &said).await.status, 200);
+    // The other replica does not know it yet.
+    let refused = alice.submit(&page, ALLOW).await;
+    assert!(
+        refused.status == 503 && refused.location().is_empty(),
+        "{refused:?}"
+    );
+    assert_page(
+        &alice.authorize(&there, &[]).await,
+        ("invalid_request", "unregistered_redirect_uri"),
+        "as it was",
+    );
+    let moved = [("redirect_uri", "https://elsewhere.example/cb")];
+    let alice = Browser::signed_in(&app, "alice").await;
+    let asked = alice.follow(&alice.authorize(&here, &moved).await).await;
+    assert!(asked.is("consent"), "{asked:?}");
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use vouchsafe_issuer::{ApplicationType, ClientDraft};
-use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, Subject};
+use vouchsafe_protocol::{ClientAuthMethod, GrantType, ResourceUri, ScopeSet, Subject};
 use vouchsafe_tests::{Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient};
 
 use crate::authorize::register;
 use crate::refresh::{family_of, sid_of};
+use crate::register::DEVICE_CODE;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long a device code is good.
 const LIFE: Duration = Duration::from_secs(600);
 /// Longer than any limit remembers.
 const MINUTES: Duration = Duration::from_secs(121);
-const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const TV: &str = "https://tv.example";
 
 const PENDING: &str = "400 authorization_pending pending";
@@ -69,13 +69,6 @@ async fn decide(browser: &Browser<'_>, begun: &Answer, decision: &str) -> Page {
     let page = browser.get(&question(begun)).await;
     assert_eq!(page.status, 200, "{}", page.text);
     browser.submit(&page, &[("decision", decision)]).await
-}
-
-async fn change(app: &TestApp, id: &str, draft: &ClientDraft) {
-    app.inside()
-        .update_client(&ClientId::parse(id).unwrap(), draft, &TestApp::operator())
-        .await
-        .unwrap();
 }
 
 async fn lock(app: &TestApp, name: &str, locked: bool) {
@@ -207,8 +200,7 @@ async fn d01_a_device_that_asks_without_end_waits_a_minute_at_most() {
     app.advance(SECOND * 60).await;
     assert_eq!(ask(tv, &begun).await.outcome(), PENDING);
     // Once it is let in, nothing is too early.
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     decide(&browser, &begun, "allow").await;
     assert_eq!(ask(tv, &begun).await.outcome(), "200");
 }
@@ -218,8 +210,7 @@ async fn d02_a_device_code_is_redeemed_once_and_its_family_is_no_browsers() {
     let app = TestApp::start().await;
     let alice = Subject::parse(&app.user("alice", &[]).await).unwrap();
     let tv = device_client(&app, "tv", "openid", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let signed_in_at = app.now().as_unix();
     app.advance(SECOND * 30).await;
     let begun = begin(tv).await;
@@ -258,8 +249,7 @@ async fn d02_anothers_device_code_changes_nothing() {
     assert_eq!(ask(radio, &begun).await.outcome(), mismatch);
     // That was no question of the device.
     assert_eq!(ask(tv, &begun).await.outcome(), PENDING);
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     decide(&browser, &begun, "allow").await;
     assert_eq!(ask(radio, &begun).await.outcome(), mismatch);
     assert_eq!(ask(tv, &begun).await.outcome(), "200");
@@ -276,8 +266,7 @@ async fn d02_a_device_code_ends_after_ten_minutes_decided_or_not() {
     app.user("alice", &[]).await;
     let tv = device_client(&app, "tv", "openid", &[]).await;
     let (undecided, allowed) = (begin(tv).await, begin(tv).await);
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let late = browser.get(&question(&undecided)).await;
     decide(&browser, &allowed, "allow").await;
     app.advance(LIFE - SECOND).await;
@@ -298,8 +287,7 @@ async fn d02_fifty_racers_with_one_device_code_make_one_family() {
     app.user("alice", &[]).await;
     let tv = device_client(&app, "tv", "openid", &[]).await;
     let begun = begin(tv).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     decide(&browser, &begun, "allow").await;
     let answers = join_all((0..50).map(|_| ask(tv, &begun))).await;
     let mut outcomes: Vec<String> = answers.iter().map(Answer::outcome).collect();
@@ -314,8 +302,7 @@ async fn d02_of_a_yes_and_a_no_at_once_one_holds() {
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
     let tv = device_client(&app, "tv", "openid", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     for _ in 0..10 {
         let begun = begin(tv).await;
         let page = browser.get(&question(&begun)).await;
@@ -367,8 +354,7 @@ async fn d03_a_user_code_is_typed_in_any_case_with_spaces_and_hyphens() {
     app.user("alice", &[]).await;
     let tv = device_client(&app, "tv", "openid", &[]).await;
     let begun = begin(tv).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let typed = format!("+{}", begun.str("user_code").to_lowercase().replace('-', "++"));
     let page = browser.get(&format!("/device/confirm?user_code={typed}")).await;
     assert_eq!(page.status, 200, "{}", page.text);
@@ -440,8 +426,7 @@ async fn d05_the_page_says_who_asks_for_what_from_where_and_an_address_alone_dec
     let tv = device_client(&app, "tv", "openid watch", &[uri]).await;
     let begun = begin(tv).await;
     let user_code = begun.str("user_code");
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let complete = begun.str("verification_uri_complete");
     let form = browser.get(complete.strip_prefix(&app.issuer).unwrap()).await;
     assert_eq!(form.status, 200);
@@ -486,8 +471,7 @@ async fn d05_a_client_that_nobody_vouches_for_is_named_as_such_and_not_by_what_i
     let registered = register(&app, &said).await;
     assert_eq!(registered.status, 201, "{}", registered.text);
     let begun = begin(app.stranger(registered.str("client_id"))).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let page = browser.get(&question(&begun)).await;
     for told in ["Living Room registered itself", "Nobody here has checked it"] {
         assert!(page.text.contains(told), "{told}: {}", page.text);
@@ -503,8 +487,7 @@ async fn d07_a_person_who_was_locked_out_lets_no_device_in() {
     app.user("alice", &[]).await;
     let tv = device_client(&app, "tv", "openid", &[]).await;
     let begun = begin(tv).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     decide(&browser, &begun, "allow").await;
     lock(&app, "alice", true).await;
     let refused = ask(tv, &begun).await;
@@ -526,8 +509,7 @@ async fn d07_roles_narrow_what_a_device_gets_and_the_page_says_what_they_may_com
     app.user("alice", &["viewer"]).await;
     let tv = device_client(&app, "tv", "watch record", &[uri]).await;
     let begun = begin(tv).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let page = browser.get(&question(&begun)).await;
     for scope in ["watch", "record"] {
         assert!(page.text.contains(scope), "{scope}: {}", page.text);
@@ -544,21 +526,20 @@ async fn d07_what_was_taken_from_the_client_since_is_not_granted() {
     app.user("alice", &[]).await;
     let tv = device_client(&app, "tv", "openid email", &[]).await;
     let (begun, waiting) = (begin(tv).await, begin(tv).await);
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     decide(&browser, &begun, "allow").await;
     let less = ClientDraft {
         scope: Some(ScopeSet::parse("openid").unwrap()),
         ..ClientDraft::default()
     };
-    change(&app, "tv", &less).await;
+    app.change_client("tv", &less).await;
     let refused = ask(tv, &begun).await;
     assert_eq!(refused.outcome(), "400 invalid_grant scope_not_allowed");
     let disabled = ClientDraft {
         disabled: Some(true),
         ..ClientDraft::default()
     };
-    change(&app, "tv", &disabled).await;
+    app.change_client("tv", &disabled).await;
     assert_eq!(
         ask(tv, &begun).await.outcome(),
         "401 invalid_client bad_credentials"
@@ -571,9 +552,7 @@ async fn d07_what_was_taken_from_the_client_since_is_not_granted() {
 async fn d07_what_a_client_gave_up_meanwhile_is_let_in_by_nobody() {
     let app = TestApp::start().await;
     let tv = device_client(&app, "tv", "openid email", &[]).await;
-    app.user("alice", &[]).await;
-    let alice = Browser::new(&app);
-    alice.sign_in("alice").await;
+    let alice = app.visitor("alice").await;
     let holding = |scope: &str| ClientDraft {
         scope: Some(ScopeSet::parse(scope).unwrap()),
         ..ClientDraft::default()
@@ -581,12 +560,12 @@ async fn d07_what_a_client_gave_up_meanwhile_is_let_in_by_nobody() {
     let (unread, read) = (begin(tv).await, begin(tv).await);
     let page = alice.get(&question(&read)).await;
     assert!(page.text.contains("See your email address"), "{}", page.text);
-    change(&app, "tv", &holding("openid")).await;
+    app.change_client("tv", &holding("openid")).await;
     let asked = alice.get(&question(&unread)).await;
     assert!(!asked.is("device-confirm"), "{}", asked.text);
     let refused = alice.submit(&page, &[("decision", "allow")]).await;
     assert_eq!(refused.status, 400, "{}", refused.text);
-    change(&app, "tv", &holding("openid email")).await;
+    app.change_client("tv", &holding("openid email")).await;
     for begun in [&unread, &read] {
         assert_eq!(ask(tv, begun).await.outcome(), PENDING);
     }
@@ -596,9 +575,7 @@ async fn d07_what_a_client_gave_up_meanwhile_is_let_in_by_nobody() {
 async fn a_page_that_is_sent_twice_says_that_it_was_decided() {
     let app = TestApp::start().await;
     let tv = device_client(&app, "tv", "openid", &[]).await;
-    app.user("alice", &[]).await;
-    let alice = Browser::new(&app);
-    alice.sign_in("alice").await;
+    let alice = app.visitor("alice").await;
     let begun = begin(tv).await;
     let page = alice.get(&question(&begun)).await;
     let first = alice.submit(&page, &[("decision", "allow")]).await;
@@ -620,10 +597,29 @@ async fn a_device_that_did_not_ask_yet_goes_with_whoever_let_it_in() {
     for name in ["alice", "bob"] {
         app.user(name, &[]).await;
     }
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let begun = begin(tv).await;
     decide(&browser, &begun, "allow").await;
     browser.sign_in("bob").await;
     assert_eq!(ask(tv, &begun).await.outcome(), "400 invalid_grant unknown_token");
+}
+
+#[tokio::test]
+async fn a_device_code_that_was_over_stays_over_when_a_clock_steps_back() {
+    let app = TestApp::start().await;
+    let tv = device_client(&app, "tv", "openid", &[]).await;
+    let alice = app.visitor("alice").await;
+    for asked_late in [true, false] {
+        let begun = begin(tv).await;
+        decide(&alice, &begun, "allow").await;
+        if asked_late {
+            app.advance(LIFE).await;
+            assert_eq!(ask(tv, &begun).await.outcome(), OVER);
+            app.clock.step_back(SECOND * 60);
+        } else {
+            app.clock.step_back(SECOND * 10);
+        }
+        assert_eq!(ask(tv, &begun).await.outcome(), OVER, "{asked_late}");
+    }
+    assert_eq!(count_of(&app, "family_begun").await, 0);
 }

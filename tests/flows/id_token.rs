@@ -62,8 +62,7 @@ async fn an_id_token_says_who_signed_in_when_and_how_and_nothing_else() {
     let app = TestApp::start().await;
     let subject = app.user("alice", &[]).await;
     let web = app.code_client("web", "openid profile email", CALLBACK).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     app.advance(HALF_A_MINUTE).await;
     let nonce = "n-0S6_WzA2Mj";
     for asked in [&[("nonce", nonce)][..], &[]] {
@@ -100,8 +99,7 @@ async fn cl10_a_refreshed_id_token_tells_of_the_same_sign_in() {
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", EVERY, CALLBACK).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let first = browser.code_grant(&web, &[("nonce", "once")]).await;
     let before = claims_of(first.str("id_token"));
     app.advance(MINUTE).await;
@@ -264,8 +262,7 @@ async fn each_sector_knows_a_person_under_another_name_for_good() {
     let public = app.code_client("public", "openid", CALLBACK).await;
     let mut names = Vec::new();
     for person in ["alice", "bob", "alice"] {
-        let browser = Browser::new(&app);
-        browser.sign_in(person).await;
+        let browser = Browser::signed_in(&app, person).await;
         let mut of_person = Vec::new();
         for (client, to) in &clients {
             let grant = grant_at(&browser, client, to).await;
@@ -329,8 +326,7 @@ async fn r01_what_ends_a_persons_tokens_ends_those_under_another_name_too() {
     let client = pairwise(&app, "one", to).await;
     let operator = TestApp::operator();
     for ending in ["sessions", "lock", "removal"] {
-        let browser = Browser::new(&app);
-        browser.sign_in("alice").await;
+        let browser = Browser::signed_in(&app, "alice").await;
         let grant = grant_at(&browser, &client, to).await;
         let access = grant.str("access_token");
         assert!(client.is_active(access).await);
@@ -492,8 +488,7 @@ async fn m04_an_answer_goes_back_as_listed_and_tells_no_claim_that_is_not() {
     app.user("alice", &[]).await;
     let web = app.code_client("web", EVERY, CALLBACK).await;
     let document = get(&app, OPENID).await.json;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let asked = [("response_mode", "form_post"), ("nonce", "n")];
     let page = browser.go_through(browser.authorize(&web, &asked).await).await;
     assert!(page.is("form-post"), "{page:?}");
@@ -570,8 +565,7 @@ async fn a_public_client_gets_an_id_token_like_any_other() {
             draft.redirect_uris = Some(vec![CALLBACK.to_owned()]);
         })
         .await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let grant = browser.code_grant(&spa, &[]).await;
     let claims = verified(&app, grant.str("id_token")).await;
     assert_eq!((&claims["sub"], &claims["aud"]), (&json!(subject), &json!("spa")));

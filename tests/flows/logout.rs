@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use vouchsafe_issuer::ClientDraft;
 use vouchsafe_jose::UnverifiedJws;
-use vouchsafe_protocol::{ClientId, LOGOUT_EVENT};
+use vouchsafe_protocol::LOGOUT_EVENT;
 use vouchsafe_tests::{
     Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient, captured_logs, claims_of, kid_of,
 };
@@ -117,15 +117,8 @@ async fn client_at<'a>(app: &'a TestApp, id: &str, scope: &str, ear: Option<&str
         backchannel_logout_uri: ear.map(str::to_owned),
         ..ClientDraft::default()
     };
-    change(app, id, &draft).await;
+    app.change_client(id, &draft).await;
     client
-}
-
-async fn change(app: &TestApp, id: &str, draft: &ClientDraft) {
-    app.inside()
-        .update_client(&ClientId::parse(id).unwrap(), draft, &TestApp::operator())
-        .await
-        .unwrap();
 }
 
 fn logout_path(parameters: &[(&str, &str)]) -> String {
@@ -190,8 +183,7 @@ async fn a_sign_out_tells_each_client_of_each_session_that_it_had() {
     let phone = client_at(&app, "phone", "openid offline_access", Some(&of_phone.uri)).await;
     let quiet = client_at(&app, "quiet", "openid", None).await;
     let subject = app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let at_web = [
         browser.code_grant(&web, &[]).await,
         browser.code_grant(&web, &[]).await,
@@ -199,8 +191,7 @@ async fn a_sign_out_tells_each_client_of_each_session_that_it_had() {
     let at_phone = browser.code_grant(&phone, &[]).await;
     let at_quiet = browser.code_grant(&quiet, &[]).await;
     // Of another browser.
-    let other = Browser::new(&app);
-    other.sign_in("alice").await;
+    let other = Browser::signed_in(&app, "alice").await;
     let elsewhere = other.code_grant(&web, &[]).await;
 
     let asked = browser.get("/logout").await;
@@ -247,9 +238,7 @@ async fn a_client_that_fails_is_told_later_with_a_new_token_and_no_log_holds_one
     let app = open_to_loopback().await;
     let mut ear = Ear::answering(&[500, 302, 200]).await;
     let web = client_at(&app, "web", "openid", Some(&ear.uri)).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let sid = sid_of(&browser.code_grant(&web, &[]).await);
     press(&browser, "/logout", &[("decision", "sign_out")]).await;
 
@@ -299,9 +288,7 @@ async fn a_client_that_never_answers_well_is_given_up_after_a_day() {
     let app = open_to_loopback().await;
     let mut ear = Ear::answering(&[503]).await;
     let web = client_at(&app, "web", "openid", Some(&ear.uri)).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     browser.code_grant(&web, &[]).await;
     press(&browser, "/logout", &[("decision", "sign_out")]).await;
     for hour in 0..24 {
@@ -323,9 +310,7 @@ async fn a_client_that_refuses_moved_or_left_is_not_asked_again() {
         Ear::answering(&[200]).await,
         Ear::answering(&[200]).await,
     );
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     for (id, uri) in [
         ("refusing", &refusing.uri),
         ("moved", &old.uri),
@@ -339,12 +324,12 @@ async fn a_client_that_refuses_moved_or_left_is_not_asked_again() {
         backchannel_logout_uri: Some(new.uri.clone()),
         ..ClientDraft::default()
     };
-    change(&app, "moved", &moved).await;
+    app.change_client("moved", &moved).await;
     let left = ClientDraft {
         disabled: Some(true),
         ..ClientDraft::default()
     };
-    change(&app, "left", &left).await;
+    app.change_client("left", &left).await;
 
     assert_eq!(deliver(&app).await, 1);
     assert_eq!((refusing.heard().len(), new.heard().len()), (1, 1));
@@ -358,9 +343,7 @@ async fn a_client_that_does_not_answer_keeps_no_other_waiting() {
     let mut ear = Ear::answering(&[200]).await;
     let deaf = client_at(&app, "deaf", "openid", Some(&Ear::deaf().await)).await;
     let web = client_at(&app, "web", "openid", Some(&ear.uri)).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     for _ in 0..10 {
         browser.code_grant(&deaf, &[]).await;
     }
@@ -376,9 +359,7 @@ async fn many_deliver_at_once_and_each_session_is_told_once() {
     let app = open_to_loopback().await;
     let mut ear = Ear::answering(&[200]).await;
     let web = client_at(&app, "web", "openid", Some(&ear.uri)).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let mut sids = BTreeSet::new();
     for _ in 0..6 {
         sids.insert(sid_of(&browser.code_grant(&web, &[]).await));
@@ -405,9 +386,7 @@ async fn a_server_delivers_by_itself() {
         .await;
     let mut ear = Ear::answering(&[200]).await;
     let web = client_at(&app, "web", "openid", Some(&ear.uri)).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let sid = sid_of(&browser.code_grant(&web, &[]).await);
     press(&browser, "/logout", &[("decision", "sign_out")]).await;
     let heard = tokio::time::timeout(SECOND * 20, ear.tokens.recv()).await;
@@ -419,9 +398,7 @@ async fn c03_cl26_a_private_address_is_not_asked_unless_that_is_allowed() {
     let app = TestApp::start().await;
     let mut ear = Ear::answering(&[200]).await;
     let web = client_at(&app, "web", "openid", Some(&ear.uri)).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     browser.code_grant(&web, &[]).await;
     press(&browser, "/logout", &[("decision", "sign_out")]).await;
     assert_eq!(deliver(&app).await, 0);
@@ -433,9 +410,7 @@ async fn c03_cl26_a_private_address_is_not_asked_unless_that_is_allowed() {
 async fn l12_the_browser_goes_back_to_what_was_registered_and_only_with_the_persons_word() {
     let app = TestApp::start().await;
     let web = client_at(&app, "web", "openid", None).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let grant = browser.code_grant(&web, &[]).await;
     let hint = grant.str("id_token");
     let on_any_port = "http://127.0.0.1:51004/bye";
@@ -483,9 +458,7 @@ async fn l12_t15_what_was_not_registered_or_is_no_hint_leads_to_a_page_and_nowhe
     let app = TestApp::start().await;
     let web = client_at(&app, "web", "openid", None).await;
     client_at(&app, "phone", "openid", None).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let grant = browser.code_grant(&web, &[]).await;
     let hint = grant.str("id_token");
     let (rest, signature) = hint.rsplit_once('.').unwrap();
@@ -572,9 +545,7 @@ async fn l12_t15_what_was_not_registered_or_is_no_hint_leads_to_a_page_and_nowhe
 async fn l12_where_nobody_is_signed_in_only_an_id_token_sends_a_browser_on() {
     let app = TestApp::start().await;
     let web = client_at(&app, "web", "openid", None).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let hint = browser.code_grant(&web, &[]).await.str("id_token").to_owned();
     press(&browser, "/logout", &[("decision", "sign_out")]).await;
     let onward = [("post_logout_redirect_uri", BYE), ("state", "see-you")];
@@ -597,9 +568,7 @@ async fn l12_where_nobody_is_signed_in_only_an_id_token_sends_a_browser_on() {
 async fn l12_what_outlived_its_browser_session_ends_when_its_client_signs_out() {
     let app = Setup::default().set("sessions.idle_ttl", "1h").start().await;
     let web = client_at(&app, "web", "openid offline_access", None).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let only_openid = [("scope", "openid")];
     let (at_once, confirmed) = (
         browser.code_grant(&web, &only_openid).await,
@@ -607,8 +576,7 @@ async fn l12_what_outlived_its_browser_session_ends_when_its_client_signs_out() 
     );
     let offline = browser.code_grant(&web, &[]).await;
     app.advance(HOUR * 2).await;
-    let there = Browser::new(&app);
-    there.sign_in("alice").await;
+    let there = Browser::signed_in(&app, "alice").await;
     let alive = there.code_grant(&web, &only_openid).await;
     for grant in [&at_once, &confirmed, &offline, &alive] {
         assert!(web.is_active(grant.str("refresh_token")).await);
@@ -635,9 +603,7 @@ async fn l12_what_outlived_its_browser_session_ends_when_its_client_signs_out() 
 async fn l12_a_hint_may_be_old_and_its_key_retired_but_not_compromised() {
     let app = TestApp::start().await;
     let web = client_at(&app, "web", "openid", None).await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let hint = browser.code_grant(&web, &[]).await.str("id_token").to_owned();
     let kid = kid_of(&hint);
     let path = logout_path(&[("id_token_hint", &hint), ("post_logout_redirect_uri", BYE)]);
@@ -650,13 +616,11 @@ async fn l12_a_hint_may_be_old_and_its_key_retired_but_not_compromised() {
     let keys = app.inside().list_keys().await.unwrap();
     let key = keys.iter().find(|key| key.kid == kid).unwrap();
     assert_eq!(key.state, "retired");
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let done = press(&browser, &path, &[("decision", "sign_out")]).await;
     assert_eq!(done.location(), BYE);
 
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let hint = browser.code_grant(&web, &[]).await.str("id_token").to_owned();
     let path = logout_path(&[("id_token_hint", &hint), ("post_logout_redirect_uri", BYE)]);
     assert_eq!(browser.get(&path).await.status, 200);

@@ -229,8 +229,7 @@ async fn m04_every_listed_grant_is_accepted_and_no_other() {
     app.user("alice", &[]).await;
     let web = app.client("web", "openid items:read").await;
     let site = app.code_client("site", "openid", CALLBACK).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let document = get(&app, OPENID).await.json;
     let listed = words(&document["grant_types_supported"]);
     assert!(!listed.is_empty());

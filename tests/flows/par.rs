@@ -10,7 +10,7 @@ use vouchsafe_issuer::{ApplicationType, ClientDraft};
 use vouchsafe_protocol::{ClientAuthMethod, GrantType};
 use vouchsafe_tests::{Answer, Browser, CALLBACK, Page, Setup, TestApp, TestClient};
 
-use crate::authorize::{ALLOW, SECOND, assert_page, change, error_of, id_claims, sign_in_at, signed_in};
+use crate::authorize::{ALLOW, SECOND, assert_page, error_of, id_claims, sign_in_at};
 
 /// How long a request is kept.
 const LIFE: Duration = Duration::from_secs(540);
@@ -94,7 +94,7 @@ async fn p01_who_has_a_secret_shows_it_and_who_has_none_may_push_too() {
         );
         assert!(refused.json.get("request_uri").is_none(), "{}", refused.text);
     }
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     for client in [&web, &spa] {
         let code = code_of(&alice, &push(client, &[]).await).await;
         assert_eq!(client.redeem(&code).await.outcome(), "200", "{}", client.id);
@@ -181,7 +181,7 @@ async fn p02_a_request_is_judged_whole_when_it_comes() {
         redirect_uris: Some(vec![CALLBACK.to_owned()]),
         ..ClientDraft::default()
     };
-    change(&app, "machine", &draft).await;
+    app.change_client("machine", &draft).await;
     let refused = try_to_push(&machine, &[]).await;
     assert_eq!(refused.outcome(), "400 unauthorized_client grant_not_allowed");
 }
@@ -190,7 +190,7 @@ async fn p02_a_request_is_judged_whole_when_it_comes() {
 async fn p02_what_was_pushed_is_what_counts_whatever_the_browser_says() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid email", CALLBACK).await;
-    let browser = signed_in(&app, "alice").await;
+    let browser = app.visitor("alice").await;
     let pushed = try_to_push(
         &web,
         &[("scope", "openid"), ("nonce", "n0nce"), ("prompt", "login")],
@@ -231,7 +231,7 @@ async fn p03_a_request_of_another_client_is_none_and_stays_good_for_its_own() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
     let other = app.code_client("other", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     alice.code(&other, &[]).await;
     let path = push(&web, &[]).await;
     let stolen = path.replace("client_id=web", "client_id=other");
@@ -254,7 +254,7 @@ async fn p03_a_request_of_another_client_is_none_and_stays_good_for_its_own() {
 async fn p04_a_request_leads_to_one_code_however_it_is_asked_again() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     // What is shown on the way to the code uses nothing up.
     let path = push(&web, &[]).await;
     for _ in 0..2 {
@@ -262,8 +262,7 @@ async fn p04_a_request_leads_to_one_code_however_it_is_asked_again() {
         assert!(page.is("consent"), "{page:?}");
     }
     code_of(&alice, &path).await;
-    let other = Browser::new(&app);
-    other.sign_in("alice").await;
+    let other = Browser::signed_in(&app, "alice").await;
     let stranger = Browser::new(&app);
     for more in ["", "&prompt=none", "&state=another"] {
         for browser in [&alice, &other, &stranger] {
@@ -292,7 +291,7 @@ async fn p04_a_request_leads_to_one_code_however_it_is_asked_again() {
 async fn p04_two_pages_of_one_request_allow_one_code() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let path = push(&web, &[("prompt", "consent")]).await;
     let first = alice.follow(&alice.get(&path).await).await;
     let second = alice.follow(&alice.get(&path).await).await;
@@ -306,7 +305,7 @@ async fn p04_two_pages_of_one_request_allow_one_code() {
 async fn p06_a_request_that_is_over_or_guessed_is_none() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     let mut seen = BTreeSet::new();
     for _ in 0..20 {
         let pushed = try_to_push(&web, &[]).await;
@@ -367,10 +366,9 @@ async fn p07_requests_that_are_never_used_are_few_and_forgotten() {
 async fn p04_of_many_who_bring_one_request_at_once_one_gets_a_code_also_between_replicas() {
     let app = TestApp::start().await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let alice = signed_in(&app, "alice").await;
+    let alice = app.visitor("alice").await;
     alice.code(&web, &[]).await;
-    let elsewhere = Browser::new(&app);
-    elsewhere.sign_in("alice").await;
+    let elsewhere = Browser::signed_in(&app, "alice").await;
     let replica = Setup::default()
         .set("issuer", &app.issuer)
         .beside(&app)

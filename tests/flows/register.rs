@@ -970,8 +970,7 @@ async fn a_client_that_removes_itself_takes_all_it_was_granted_along() {
     app.user("alice", &[]).await;
     let made = registered(&app, &public(CALLBACK)).await;
     let client = app.stranger(made.str("client_id"));
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let grant = browser.code_grant(&client, &[]).await;
     assert_eq!(grant.outcome(), "200");
     let unspent = browser.code(&client, &[]).await;

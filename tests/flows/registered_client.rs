@@ -36,8 +36,7 @@ async fn a25_a_client_that_registered_itself_is_let_in_by_a_person_who_was_told_
         "scope": "openid",
     });
     let notes = app.stranger(registered(&app, &said).await.str("client_id"));
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let silent = browser.authorize(&notes, &[("prompt", "none")]).await;
     assert_eq!(silent.answer("error").as_deref(), Some("consent_required"));
     let page = browser.follow(&browser.authorize(&notes, &[]).await).await;
@@ -70,8 +69,7 @@ async fn cl18_cl19_a_client_keeps_people_signed_in_whether_or_not_it_knows_how_t
     let mut said = public(CALLBACK);
     said["scope"] = json!("openid");
     let client = app.stranger(registered(&app, &said).await.str("client_id"));
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     for scope in ["openid", "openid offline_access"] {
         let grant = browser.code_grant(&client, &[("scope", scope)]).await;
         assert_eq!(ScopeSet::parse(grant.str("scope")), ScopeSet::parse(scope));
@@ -90,8 +88,7 @@ async fn c10_a_client_with_a_secret_redeems_by_it_alone() {
     let subject = app.user("alice", &[]).await;
     let made = registered(&app, &json!({"redirect_uris": [CALLBACK]})).await;
     let client = app.stranger(made.str("client_id"));
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let code = browser.code(&client, &[]).await;
     let without = client.redeem(&code).await;
     assert_eq!(without.outcome(), "401 invalid_client bad_credentials");
@@ -118,9 +115,7 @@ async fn c10_a_client_with_a_secret_redeems_by_it_alone() {
 #[tokio::test]
 async fn a25_who_listens_on_the_persons_own_machine_is_asked_about_each_time() {
     let app = open().await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     for (of_client, asked) in [
         ("http://127.0.0.1/cb", "http://127.0.0.1:51004/cb"),
         ("http://[::1]/cb", "http://[::1]:51004/cb"),
@@ -167,8 +162,7 @@ async fn a_client_that_nobody_signed_in_by_is_gone_after_a_day_and_the_others_st
         .update_client(&id, &disabled, &operator)
         .await
         .unwrap();
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let client = app.stranger(used.str("client_id"));
     let grant = browser.code_grant(&client, &[]).await;
     // A code that was never redeemed is no sign-in.
@@ -208,9 +202,7 @@ fn changed(made: &Answer, said: &Value, member: &str, value: Value) -> Value {
 #[tokio::test]
 async fn a25_c04_a_client_that_shows_itself_otherwise_asks_everybody_anew() {
     let app = open().await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let mut said = public(CALLBACK);
     said["client_name"] = json!("Notes");
     for (member, value) in [
@@ -286,9 +278,7 @@ async fn is_listed(app: &TestApp, scope: &str) -> bool {
 #[tokio::test]
 async fn c04_cl18_a_client_may_ask_for_what_is_open_when_it_asks() {
     let app = open().await;
-    app.user("alice", &[]).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = app.visitor("alice").await;
     let free = registered(&app, &public(CALLBACK)).await;
     let mut said = public(CALLBACK);
     said["scope"] = json!("openid notes:read inner:all");

@@ -12,10 +12,11 @@ use vouchsafe_jose::{PublicJwk, UnverifiedJws, VerifyingKey};
 use vouchsafe_protocol::{ClientAuthMethod, ClientId, GrantType, ResourceUri, ScopeSet, SigningAlgorithm};
 use vouchsafe_tests::{Answer, CLIENT_SECRET, START, Setup, TestApp, TestClient, password_of};
 
+use crate::register::DEVICE_CODE;
+
 const FORM: &str = "application/x-www-form-urlencoded";
 const API: &str = "https://api.example/";
 const FILES: &str = "https://files.example/v1";
-const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A client of these audiences.
 async fn client_of<'a>(

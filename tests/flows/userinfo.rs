@@ -91,8 +91,7 @@ async fn cl23_a_token_comes_by_the_header_or_in_a_form() {
     let app = TestApp::start().await;
     let subject = app.user("alice", &[]).await;
     let web = app.code_client("web", "openid", CALLBACK).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let grant = browser.code_grant(&web, &[]).await;
     let token = grant.str("access_token");
     let (get, post) = (|| app.http.get(url(&app)), || app.http.post(url(&app)));
@@ -202,8 +201,7 @@ async fn each_scope_lets_its_claims_be_told() {
     let app = TestApp::start().await;
     let subject = well_known(&app).await;
     let web = curious(&app).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let profile = [
         "name",
         "given_name",
@@ -262,8 +260,7 @@ async fn of_whom_little_is_known_little_is_told() {
     let app = TestApp::start().await;
     app.user("bob", &[]).await;
     let web = curious(&app).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("bob").await;
+    let browser = Browser::signed_in(&app, "bob").await;
     let grant = browser.code_grant(&web, &[("scope", EVERY)]).await;
     let told = ask(&app, grant.str("access_token")).await;
     // Nothing is told as null or empty (OpenID Connect Core 5.3.2), and no address is verified that is not there.
@@ -276,8 +273,7 @@ async fn what_is_asked_for_by_name_is_told_where_it_is_asked_for() {
     let app = TestApp::start().await;
     let subject = well_known(&app).await;
     let web = curious(&app).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let claims = json!({
         "userinfo": {"given_name": null, "email": {"essential": true}, "shoe_size": null, "roles": null},
         "id_token": {"name": null, "email_verified": {"essential": true}, "shoe_size": null,
@@ -359,8 +355,7 @@ async fn r01_a_token_that_ended_tells_nothing() {
     let web = app.client("web", "openid").await;
     let gone = app.client("gone", "openid").await;
     let pages = app.code_client("pages", "openid", CALLBACK).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("dave").await;
+    let browser = Browser::signed_in(&app, "dave").await;
 
     let by_token = web.sign_in("alice").await;
     let by_family = web.sign_in("alice").await;
@@ -462,8 +457,7 @@ async fn a_new_number_is_one_that_nobody_made_sure_of() {
     let app = TestApp::start().await;
     app.user("alice", &[]).await;
     let web = app.code_client("web", "openid phone", CALLBACK).await;
-    let browser = Browser::new(&app);
-    browser.sign_in("alice").await;
+    let browser = Browser::signed_in(&app, "alice").await;
     let grant = browser.code_grant(&web, &[]).await;
     for (number, sure, told) in [
         (

@@ -17,7 +17,7 @@ use vouchsafe_protocol::{
     ClientAuthMethod, ClientId, Clock, GrantType, ResourceUri, RoleName, ScopeSet, SecretString, Timestamp,
 };
 
-use crate::{DatabaseKind, TestClient, TestClock, http_client};
+use crate::{Browser, DatabaseKind, TestClient, TestClock, http_client};
 
 /// The master key of every test; it guards nothing.
 const MASTER_KEY: &str = "qalIGrHqXEIEGiHZS0pqUK2HW2ygKvAxGnYrBoWXu2s=";
@@ -315,6 +315,19 @@ impl TestApp {
             .await
             .unwrap();
         TestClient::new(self, id.as_str(), method)
+    }
+
+    /// Changes a client.
+    pub async fn change_client(&self, id: &str, draft: &ClientDraft) {
+        let id = ClientId::parse(id).unwrap();
+        let operator = Self::operator();
+        self.inside().update_client(&id, draft, &operator).await.unwrap();
+    }
+
+    /// Makes a person and signs them in at a browser.
+    pub async fn visitor(&self, name: &str) -> Browser<'_> {
+        self.user(name, &[]).await;
+        Browser::signed_in(self, name).await
     }
 
     /// Makes a person whose password is `password of NAME`.

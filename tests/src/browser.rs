@@ -54,6 +54,13 @@ impl<'a> Browser<'a> {
         }
     }
 
+    /// One at which a person signed in.
+    pub async fn signed_in(app: &'a TestApp, name: &str) -> Self {
+        let browser = Self::new(app);
+        browser.sign_in(name).await;
+        browser
+    }
+
     /// The value of its cookie, if it has one.
     pub fn cookie(&self) -> Option<String> {
         self.cookies.lock().unwrap().values().next().cloned()

@@ -8,6 +8,9 @@ use vouchsafe_protocol::{IssuerUrl, SigningAlgorithm};
 /// No access token ever lives longer than this, whatever is configured: a revocation is remembered this long.
 pub const LONGEST_ACCESS_TTL: Duration = Duration::from_secs(24 * 3600);
 
+/// A code that is so much younger than now comes from before a clock stepped back.
+pub(crate) const CLOCKS_APART: Duration = Duration::from_secs(2);
+
 /// How far clocks of resource servers may be apart from ours.
 pub(crate) const SKEW: Duration = Duration::from_secs(60);
 

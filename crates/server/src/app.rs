@@ -13,8 +13,10 @@ use vouchsafe_store::Database;
 
 use crate::api::{self, ApiState};
 use crate::config::{Config, ConfigError};
+use crate::http::answer::Asker;
 use crate::http::pipeline::{Limits, Pipeline};
 use crate::outbound::HttpOutbound;
+use crate::pages;
 use crate::state::{OnRollback, Outside, Regression, reconcile};
 
 /// Hashes that may wait for one that runs, for each core: at the cost of OWASP, under a second of waiting.
@@ -154,14 +156,17 @@ impl App {
         let proxies = proxies
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| StartError::Refused("server.trusted_proxies cannot be read".to_owned()))?;
-        Ok(Arc::new(Pipeline::new(
+        let base = self.config.issuer.path().to_owned();
+        let pipeline = Pipeline::new(
             api::endpoint(&self.state),
             api::routes_under(self.config.issuer.path()),
             Limits::default(),
             proxies,
             !self.config.issuer.is_loopback_http(),
             Arc::clone(&self.machine.clock),
-        )))
+        );
+        let teller = move |asker: &Asker, status, refusal| pages::refusal(&base, asker, (refusal, status));
+        Ok(Arc::new(pipeline.with_pages(Box::new(teller))))
     }
 
     /// The way of a request to the management endpoints.

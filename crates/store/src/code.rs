@@ -1,17 +1,20 @@
 //! Authorization codes (RFC 6749 4.1.2): issued once for each decision, redeemed once, and remembered after that, so that
 //! a second use is known for one. Redeeming a code and making its family are one transaction.
 
+use std::sync::Arc;
+
 use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{ClientId, FamilyId, ScopeSet, Subject, Timestamp};
 
 use crate::backend::{Write, retrying};
+use crate::client::is_shown_as_before;
 use crate::consent::{Consent, is_still_allowed, remember};
 use crate::family::{NewFamily, give_birth, may_be_born, may_decide};
 use crate::pushed_request::use_up;
 use crate::session::hold_session;
-use crate::sql::{Cell, execute, instant, json, one};
-use crate::{AuditEntry, Store, StoreError};
+use crate::sql::{Cell, Which, execute, filter_of, instant, json, one, values_of};
+use crate::{AuditEntry, Client, Store, StoreError};
 
 /// What a code stands for.
 #[derive(Clone, Debug)]
@@ -53,6 +56,8 @@ pub struct Code {
 pub struct NewCode {
     /// The code.
     pub code: Code,
+    /// Its client, as people were shown it.
+    pub client: Arc<Client>,
     /// Names the decision; a second code for it is refused.
     pub interaction: String,
     /// The digest of the pushed request that is used up.
@@ -78,6 +83,8 @@ pub enum Issued {
     ConsentGone,
     /// Person or client are being ended, or are gone.
     Refused,
+    /// People are shown another client by now.
+    ClientChanged,
 }
 
 /// A code as it is found.
@@ -172,6 +179,9 @@ impl Store {
             if !may_decide(&write, &new.code.client_id, &new.code.subject).await? {
                 return Ok(Issued::Refused);
             }
+            if !is_shown_as_before(&write, &new.client).await? {
+                return Ok(Issued::ClientChanged);
+            }
             if !hold_session(&write, &new.code.session_id, now).await? {
                 return Ok(Issued::SessionOver);
             }
@@ -217,7 +227,7 @@ impl Store {
     pub async fn end_code(&self, hash: &str) -> Result<(), StoreError> {
         retrying(|| async {
             let write = self.db.write().await?;
-            end_codes(&write, "code", hash).await?;
+            end_codes(&write, &[("code", hash)]).await?;
             write.commit().await
         })
         .await
@@ -254,14 +264,15 @@ impl Store {
     }
 }
 
-/// Ends the codes with this value in this column that nobody redeemed, inside the caller's transaction. Their rows stay as
+/// Ends the codes with these values that nobody redeemed, inside the caller's transaction. Their rows stay as
 /// long as the page lives that they were decided on, so that it cannot decide again. Their end lies before whatever a clock
 /// that steps back may show while they count as young.
-pub(crate) async fn end_codes(write: &Write, column: &'static str, value: &str) -> Result<(), StoreError> {
+pub(crate) async fn end_codes(write: &Write, which: Which<'_>) -> Result<(), StoreError> {
+    let filter = filter_of(which);
     let sql = format!(
-        "UPDATE authorization_code SET expires_at = created_at - 3 WHERE {column} = $1 AND redeemed_at IS NULL"
+        "UPDATE authorization_code SET expires_at = created_at - 3 WHERE {filter}redeemed_at IS NULL"
     );
-    execute(&**write, &sql, [value.into()]).await.map(drop)
+    execute(&**write, &sql, values_of(which)).await.map(drop)
 }
 
 async fn insert(write: &Write, new: &NewCode) -> Result<(), StoreError> {

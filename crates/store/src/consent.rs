@@ -4,8 +4,10 @@ use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::{ClientId, ScopeSet, Subject, Timestamp};
 
 use crate::backend::{Gate, Write, retrying};
+use crate::code::end_codes;
+use crate::device_code::forget_devices;
 use crate::family::end_of_consent;
-use crate::sql::{Cell, all, execute, instant, one};
+use crate::sql::{Cell, all, execute, instant, one, values_of};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
 
 /// What a person allowed a client at one audience.
@@ -104,15 +106,12 @@ impl Store {
             let write = self.db.write().await?;
             // A code that is being redeemed comes before, or finds the family it made ended.
             write.close_gate(Gate::User(subject.as_str())).await?;
-            let ids: [Value; 2] = [subject.as_str().into(), client_id.as_str().into()];
+            let which = [("subject", subject.as_str()), ("client_id", client_id.as_str())];
             let sql = "DELETE FROM consent WHERE subject = $1 AND client_id = $2";
-            execute(&*write, sql, ids.clone()).await?;
+            execute(&*write, sql, values_of(&which)).await?;
             // What was decided under it and not redeemed yet falls with it.
-            let sql = "UPDATE authorization_code SET expires_at = created_at - 3 \
-                       WHERE subject = $1 AND client_id = $2 AND redeemed_at IS NULL";
-            execute(&*write, sql, ids.clone()).await?;
-            let sql = "DELETE FROM device_code WHERE subject = $1 AND client_id = $2 AND redeemed_at IS NULL";
-            execute(&*write, sql, ids).await?;
+            end_codes(&write, &which).await?;
+            forget_devices(&write, &which).await?;
             let stamp = || self.stamped(revocation);
             let ended = end_of_consent(&write, subject, client_id, stamp).await?;
             crate::audit::write(&*write, audit).await?;

@@ -11,7 +11,7 @@ use crate::backend::{Write, retrying};
 use crate::code::Redeemed;
 use crate::family::{NewFamily, give_birth, may_be_born};
 use crate::session::{Session, hold_session};
-use crate::sql::{Cell, execute, instant, json, one};
+use crate::sql::{Cell, Which, execute, filter_of, instant, json, one, values_of};
 use crate::{AuditEntry, Store, StoreError};
 
 /// What a device that asks too early has to wait longer (RFC 8628 3.5), in seconds.
@@ -243,6 +243,20 @@ impl Store {
         .await
     }
 
+    /// Ends a code whose time is over, so that it stays over when a clock steps back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn end_device(&self, hash: &str) -> Result<(), StoreError> {
+        retrying(|| async {
+            let write = self.db.write().await?;
+            let sql = "UPDATE device_code SET expires_at = created_at WHERE device_code = $1 AND redeemed_at IS NULL";
+            execute(&*write, sql, [hash.into()]).await?;
+            write.commit().await
+        })
+        .await
+    }
+
     /// Redeems the code of a device that was let in and makes its family: one guarded statement decides between racers.
     /// Person and client are held and checked again before.
     ///
@@ -270,6 +284,15 @@ impl Store {
         })
         .await
     }
+}
+
+/// Forgets the devices with these values that were not given their tokens, inside the caller's transaction.
+pub(crate) async fn forget_devices(write: &Write, which: Which<'_>) -> Result<(), StoreError> {
+    let sql = format!(
+        "DELETE FROM device_code WHERE {}redeemed_at IS NULL",
+        filter_of(which)
+    );
+    execute(&**write, &sql, values_of(which)).await.map(drop)
 }
 
 async fn insert(write: &Write, code: &DeviceCode) -> Result<(), StoreError> {

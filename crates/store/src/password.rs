@@ -2,7 +2,7 @@
 
 use vouchsafe_protocol::{SecretString, Subject};
 
-use crate::backend::{Gate, retrying};
+use crate::backend::{Gate, Write, retrying};
 use crate::family::end_of_subject;
 use crate::log::conclude;
 use crate::session::hold_session;
@@ -36,15 +36,8 @@ impl Store {
             if execute(&*write, sql, values).await? == 0 {
                 return Err(StoreError::NotFound { what: "user" });
             }
-            forget_attempts(&*write, attempts).await?;
-            end_of_subject(
-                &write,
-                subject,
-                || self.stamped(revocation),
-                RevokeReason::PasswordChanged,
-            )
-            .await?;
-            conclude(write, ChangeKind::User, subject.as_str(), audit).await
+            self.conclude_password(write, subject, attempts, revocation, audit)
+                .await
         })
         .await
     }
@@ -78,13 +71,26 @@ impl Store {
             if !good {
                 return Ok(false);
             }
-            forget_attempts(&*write, attempts).await?;
-            let stamp = || self.stamped(revocation);
-            end_of_subject(&write, subject, stamp, RevokeReason::PasswordChanged).await?;
-            conclude(write, ChangeKind::User, subject.as_str(), audit).await?;
+            self.conclude_password(write, subject, attempts, revocation, audit)
+                .await?;
             Ok(true)
         })
         .await
+    }
+
+    /// Ends what was granted under the password before, and commits.
+    async fn conclude_password(
+        &self,
+        write: Write,
+        subject: &Subject,
+        attempts: &str,
+        revocation: &NewRevocation,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        forget_attempts(&*write, attempts).await?;
+        let stamp = || self.stamped(revocation);
+        end_of_subject(&write, subject, stamp, RevokeReason::PasswordChanged).await?;
+        conclude(write, ChangeKind::User, subject.as_str(), audit).await
     }
 
     /// Replaces a hash by one of the same password at a higher cost, unless it was replaced meanwhile: then

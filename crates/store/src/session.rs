@@ -6,6 +6,7 @@ use sea_orm::{FromQueryResult, Value};
 use vouchsafe_protocol::{SecretString, Subject, Timestamp};
 
 use crate::backend::{Gate, Write, retrying};
+use crate::device_code::forget_devices;
 use crate::family::{Signed, end_of_session, is_user, move_families};
 use crate::sql::{Cell, all, execute, instant, json, one};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
@@ -174,7 +175,7 @@ impl Store {
                 return if subject == by.subject.as_str() {
                     move_families(write, &replaced, &by.id).await
                 } else {
-                    forget_devices(write, &replaced).await?;
+                    forget_devices(write, &[("session_id", replaced.as_str())]).await?;
                     let stamp = || self.stamped(sign_out);
                     end_of_session(write, &replaced, stamp).await.map(drop)
                 };
@@ -234,7 +235,7 @@ impl Store {
                 Some(owner) if owner == subject.as_str() => {}
                 _ => return Ok(None),
             }
-            forget_devices(&write, id).await?;
+            forget_devices(&write, &[("session_id", id)]).await?;
             let signed = end_of_session(&write, id, || self.stamped(revocation)).await?;
             crate::audit::write(&*write, audit).await?;
             write.commit().await?;
@@ -242,12 +243,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// Forgets devices that were let in under a session and did not ask for their tokens yet.
-async fn forget_devices(write: &Write, session_id: &str) -> Result<(), StoreError> {
-    let sql = "DELETE FROM device_code WHERE session_id = $1 AND redeemed_at IS NULL";
-    execute(&**write, sql, [session_id.into()]).await.map(drop)
 }
 
 /// The session that took the place of one that ended.
@@ -300,8 +295,7 @@ pub(crate) async fn end_sessions_of(
     let sql = "UPDATE session SET ended_at = $2 WHERE subject = $1 AND ended_at IS NULL";
     let values = [subject.as_str().into(), at.as_unix().into()];
     execute(&**write, sql, values).await?;
-    let sql = "DELETE FROM device_code WHERE subject = $1 AND redeemed_at IS NULL";
-    execute(&**write, sql, [subject.as_str().into()]).await.map(drop)
+    forget_devices(write, &[("subject", subject.as_str())]).await
 }
 
 /// Ends every session there is inside the caller's transaction, and what a database that went back would let happen a

@@ -55,6 +55,22 @@ pub(crate) fn placeholders(first: usize, count: usize) -> String {
     placeholders.join(", ")
 }
 
+/// The rows with these values in these columns; all, if there are none.
+pub(crate) type Which<'a> = &'a [(&'static str, &'a str)];
+
+/// The condition of [`Which`], its placeholders from `$1` on, each part followed by ` AND `.
+pub(crate) fn filter_of(which: Which<'_>) -> String {
+    let parts = (1..).zip(which);
+    parts
+        .map(|(number, (column, _))| format!("{column} = ${number} AND "))
+        .collect()
+}
+
+/// The values of [`Which`].
+pub(crate) fn values_of<'a>(which: Which<'a>) -> impl Iterator<Item = Value> + 'a {
+    which.iter().map(|(_, value)| Value::from(*value))
+}
+
 /// The rows of a VALUES list: `count` tuples of `width` placeholders, the first of them `$first`.
 pub(crate) fn tuples(first: usize, width: usize, count: usize) -> String {
     let tuples: Vec<String> = (0..count)

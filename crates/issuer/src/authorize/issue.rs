@@ -1,5 +1,6 @@
 //! Issuing a code (RFC 6749 4.1.2): once for each decision, under the session that it was made in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal, random_token};
@@ -12,7 +13,7 @@ use super::request::Judged;
 use crate::consent::must_be_asked_each_time;
 use crate::opaque::Opaque;
 use crate::ticket::Ticket;
-use crate::{Issuer, Visitor};
+use crate::{Error, Issuer, Visitor};
 
 /// RFC 6749 4.1.2 allows ten minutes; a redirect takes less.
 const LIFE: Duration = Duration::from_secs(60);
@@ -105,6 +106,11 @@ impl Issuer {
         match issued.map_err(|error| judged.way.fail(error.into()))? {
             Issued::DecidedBefore => Err(BEFORE.into()),
             Issued::RequestUsedBefore => Err(USED_BEFORE.into()),
+            Issued::ClientChanged => {
+                // The next try asks about the other, which may lead elsewhere: nothing is sent there now.
+                self.follow().await?;
+                Err(Error::Busy.into())
+            }
             issued => Ok(issued),
         }
     }
@@ -112,6 +118,7 @@ impl Issuer {
     fn new_code(&self, judged: &Judged, session: &Session, hash: String, interaction: String) -> NewCode {
         NewCode {
             code: self.code_for(judged, session, hash),
+            client: Arc::clone(&judged.client),
             interaction,
             pushed: judged.pushed.clone(),
             consents: Vec::new(),

@@ -3,19 +3,18 @@
 
 use std::time::Duration;
 
-use vouchsafe_protocol::{CodeVerifier, ErrorCode, Reason, ResourceUri, SecretString};
+use vouchsafe_protocol::{CodeVerifier, Reason, ResourceUri, SecretString};
 use vouchsafe_store::{Code, Family, FoundCode, RevokeReason};
 
+use super::invalid;
 use crate::birth::Birth;
+use crate::config::CLOCKS_APART;
 use crate::mint::PersonGrant;
 use crate::opaque::hash_of;
 use crate::{Actor, Authenticated, Error, Issuer, TokenGrant};
 
 /// A client that lost the answer may ask again within this long and is not taken for a thief; it gets no second answer.
 const LOST_ANSWER: Duration = Duration::from_secs(20);
-
-/// A code that is younger than that comes from before a clock stepped back.
-const CLOCKS_APART: Duration = Duration::from_secs(2);
 
 /// What a client presents.
 #[derive(Clone, Copy)]
@@ -95,7 +94,10 @@ impl Issuer {
     async fn not_expired(&self, code: &Code) -> Result<(), Error> {
         let now = self.now();
         if now >= code.expires_at {
-            self.store.end_code(&code.hash).await?;
+            // Once: whoever asks on costs no writes.
+            if code.expires_at > code.created_at {
+                self.store.end_code(&code.hash).await?;
+            }
             return Err(invalid(Reason::Expired));
         }
         if now.plus(CLOCKS_APART) < code.created_at {
@@ -123,10 +125,6 @@ impl Issuer {
         let redeemed = self.store.redeem_code(code, &unborn.new, &unborn.audit).await?;
         unborn.redeemed(redeemed)
     }
-}
-
-fn invalid(reason: Reason) -> Error {
-    Error::refused(ErrorCode::InvalidGrant, reason)
 }
 
 fn issued_to(client: &Authenticated, code: &Code) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::header::AUTHORIZATION;
 use poem::{Request, RequestBody};
-use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use vouchsafe_issuer::{Authenticated, Credentials};
 use vouchsafe_protocol::{
@@ -13,6 +13,7 @@ use vouchsafe_protocol::{
 
 use super::error::ApiError;
 use super::limits::Source;
+use super::security_scheme;
 use super::state::ApiState;
 use super::token_answer::TokenAnswer;
 use crate::http::address::ClientAddress;
@@ -38,21 +39,12 @@ impl<'a> ApiExtractor<'a> for ClientAuthorization {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        registry.create_security_scheme(
+        security_scheme::describe(
+            registry,
             SCHEME,
-            MetaSecurityScheme {
-                ty: "http",
-                description: Some(
-                    "Client id and secret, form-encoded before base64 (RFC 6749 2.3.1). Instead of the header, \
+            "basic",
+            "Client id and secret, form-encoded before base64 (RFC 6749 2.3.1). Instead of the header, \
                      `client_id` and `client_secret` may stand in the body; a public client sends `client_id` only.",
-                ),
-                name: None,
-                key_in: None,
-                scheme: Some("basic"),
-                bearer_format: None,
-                flows: None,
-                openid_connect_url: None,
-            },
         );
     }
 

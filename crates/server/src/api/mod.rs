@@ -16,6 +16,7 @@ mod refresh;
 mod register;
 mod revoke;
 mod routes;
+mod security_scheme;
 mod state;
 mod token;
 mod token_answer;

@@ -7,7 +7,7 @@ use poem::web::Data;
 use poem::{Request, RequestBody};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSecurityScheme, Registry};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, Object, OpenApi};
 use vouchsafe_issuer::{Client, Error, Registered};
@@ -18,6 +18,7 @@ use super::bearer::bearer_of;
 use super::error::ApiError;
 use super::form::{FORM, media_type, no_query, take, unsupported_media_type};
 use super::limits::Source;
+use super::security_scheme;
 use super::state::ApiState;
 use crate::http::address::ClientAddress;
 
@@ -119,21 +120,12 @@ impl<'a> ApiExtractor<'a> for RegistrationAccess {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        registry.create_security_scheme(
+        security_scheme::describe(
+            registry,
             SCHEME,
-            MetaSecurityScheme {
-                ty: "http",
-                description: Some(
-                    "To register: an initial access token, where one is needed. After that: the registration access \
+            "bearer",
+            "To register: an initial access token, where one is needed. After that: the registration access \
                      token of the client.",
-                ),
-                name: None,
-                key_in: None,
-                scheme: Some("bearer"),
-                bearer_format: None,
-                flows: None,
-                openid_connect_url: None,
-            },
         );
     }
 

@@ -11,6 +11,7 @@ const fn open(path: &'static str, methods: &'static [Method], cacheable: bool) -
         methods,
         cors: true,
         cacheable,
+        page: false,
     }
 }
 
@@ -20,6 +21,7 @@ const fn private(path: &'static str, methods: &'static [Method], cacheable: bool
         methods,
         cors: false,
         cacheable,
+        page: false,
     }
 }
 
@@ -53,7 +55,10 @@ pub(crate) const MANAGEMENT_ROUTES: &[RouteSpec] =
 
 /// The public paths of an issuer with this path. The table is kept for the life of the process.
 pub(crate) fn routes_under(path: &str) -> &'static [RouteSpec] {
-    let pages = PAGES.iter().map(|page| private(page.path, page.methods, false));
+    let pages = PAGES.iter().map(|page| RouteSpec {
+        page: true,
+        ..private(page.path, page.methods, false)
+    });
     let mut routes: Vec<RouteSpec> = ROUTES.iter().copied().chain(pages).collect();
     if !path.is_empty() {
         let keep = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };

@@ -1,12 +1,12 @@
 //! `GET` and `POST /userinfo` (OpenID Connect Core 5.3): the access token stands in the header, or in the form of a POST
 //! (RFC 6750 2.1, 2.2).
 
-use http::StatusCode;
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use http::StatusCode;
 use poem::web::Data;
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Json;
-use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::registry::Registry;
 use poem_openapi::types::Any;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi};
 use vouchsafe_protocol::{Form, Refusal, SecretString};
@@ -15,6 +15,7 @@ use super::Tag;
 use super::bearer::{bearer_of, no_token, several};
 use super::error::{ApiError, NO_TOKEN};
 use super::form::{FORM, media_type, take};
+use super::security_scheme;
 use super::state::ApiState;
 
 const SCHEME: &str = "AccessToken";
@@ -33,18 +34,11 @@ impl<'a> ApiExtractor<'a> for Bearer {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        registry.create_security_scheme(
+        security_scheme::describe(
+            registry,
             SCHEME,
-            MetaSecurityScheme {
-                ty: "http",
-                description: Some("A live access token with the scope `openid`."),
-                name: None,
-                key_in: None,
-                scheme: Some("bearer"),
-                bearer_format: None,
-                flows: None,
-                openid_connect_url: None,
-            },
+            "bearer",
+            "A live access token with the scope `openid`.",
         );
     }
 

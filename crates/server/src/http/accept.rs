@@ -383,6 +383,7 @@ mod tests {
         methods: &[Method::GET],
         cors: true,
         cacheable: true,
+        page: false,
     }];
 
     struct Still;

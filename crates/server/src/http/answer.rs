@@ -1,7 +1,10 @@
-//! The one shape of a refusal on the wire (RFC 6749 section 5.2), whoever refuses.
+//! The one shape of a refusal on the wire (RFC 6749 section 5.2), whoever refuses; and that people are told by a page.
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, PRAGMA, RETRY_AFTER};
+use http::header::{
+    ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER,
+};
+use http::request::Parts;
 use poem::{Body, Response};
 use serde::Serialize;
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
@@ -9,6 +12,49 @@ use vouchsafe_protocol::{ErrorCode, Reason, Refusal};
 /// The reason of a refusal, as the wire tells it: an extension of the answer, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalReason(pub &'static str);
+
+/// Who asked for a page, as far as it matters to what a page says.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The query of the request.
+    pub query: String,
+    /// `Accept-Language`.
+    pub languages: Option<String>,
+}
+
+impl Asker {
+    pub(super) fn of(parts: &Parts) -> Self {
+        let languages = parts.headers.get(ACCEPT_LANGUAGE);
+        Self {
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            languages: languages.and_then(|value| value.to_str().ok()).map(str::to_owned),
+        }
+    }
+}
+
+/// A page and its Content-Security-Policy.
+#[derive(Debug)]
+pub struct Html {
+    /// The page.
+    pub text: String,
+    /// The policy.
+    pub policy: HeaderValue,
+}
+
+/// Makes a page of a refusal; none when that fails, and JSON is better than nothing.
+pub type Teller = Box<dyn Fn(&Asker, StatusCode, Refusal) -> Option<Html> + Send + Sync>;
+
+/// Puts a page in the place of the JSON of a refusal. Status and headers stay.
+pub(super) fn tell(response: &mut Response, asker: &Asker, teller: &Teller) {
+    let refusal = response.data::<Refusal>().copied();
+    let Some(html) = refusal.and_then(|refusal| teller(asker, response.status(), refusal)) else {
+        return;
+    };
+    response.set_body(html.text);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, html.policy);
+}
 
 #[derive(Serialize)]
 struct RefusalBody<'a> {
@@ -38,6 +84,7 @@ pub fn refusal_response(status: StatusCode, refusal: Refusal) -> Response {
         .content_type("application/json")
         .header(CACHE_CONTROL, "no-store")
         .header(PRAGMA, "no-cache")
+        .extension(Refusal { reason, ..refusal })
         .extension(RefusalReason(reason.as_str()));
     if matches!(
         status,

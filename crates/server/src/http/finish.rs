@@ -126,12 +126,14 @@ mod tests {
         methods: &[Method::GET, Method::HEAD],
         cors: true,
         cacheable: true,
+        page: false,
     };
     static CLOSED: RouteSpec = RouteSpec {
         path: "/login",
         methods: &[Method::GET],
         cors: false,
         cacheable: false,
+        page: false,
     };
 
     fn about(route: &'static RouteSpec) -> Circumstances {

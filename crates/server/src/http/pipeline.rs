@@ -24,7 +24,7 @@ use vouchsafe_protocol::{Clock, ErrorCode, Reason, Refusal};
 
 use super::access::AccessLog;
 use super::address::{AddressBlock, ClientAddress, client_address};
-use super::answer::{refusal_for_status, refusal_response};
+use super::answer::{Asker, Teller, refusal_for_status, refusal_response, tell};
 use super::body::{self, BodyError, BodyRoom, Buffered, Room};
 use super::finish::{Circumstances, finish};
 use super::route::{self, RouteSpec, Verdict};
@@ -95,6 +95,7 @@ pub struct Pipeline {
     /// For `cacheable` routes, which never wait behind slow handlers.
     memory_places: Arc<Semaphore>,
     room: BodyRoom,
+    teller: Option<Teller>,
 }
 
 /// What the head of a request earns it.
@@ -133,6 +134,16 @@ impl Pipeline {
             places: Arc::new(Semaphore::new(limits.in_flight as usize)),
             memory_places: Arc::new(Semaphore::new(limits.in_flight as usize)),
             room: BodyRoom::new(limits.all_body_bytes),
+            teller: None,
+        }
+    }
+
+    /// The same, telling people by pages what is refused on routes that are pages.
+    #[must_use]
+    pub fn with_pages(self, teller: Teller) -> Self {
+        Self {
+            teller: Some(teller),
+            ..self
         }
     }
 
@@ -152,6 +163,7 @@ impl Pipeline {
             head: parts.method == Method::HEAD,
             hsts: self.hsts || connection.tls,
         };
+        let asker = route.filter(|route| route.page).map(|_| Asker::of(&parts));
         let mut response = match self.admit(&parts, route) {
             Admission::Run(route) => self.run(route, parts, body, address, connection).await,
             Admission::Preflight(route) => {
@@ -163,6 +175,9 @@ impl Pipeline {
                 refusal_response(status, refusal)
             }
         };
+        if let (Some(asker), Some(teller)) = (&asker, &self.teller) {
+            tell(&mut response, asker, teller);
+        }
         finish(&mut response, about);
         line.answered(&response);
         response
@@ -403,6 +418,7 @@ mod tests {
             methods: POST_ONLY,
             cors: true,
             cacheable: false,
+            page: false,
         }
     }
 
@@ -416,12 +432,14 @@ mod tests {
             methods: &[Method::GET, Method::HEAD],
             cors: true,
             cacheable: true,
+            page: false,
         },
         RouteSpec {
             path: "/login",
             methods: &[Method::GET, Method::POST],
             cors: false,
             cacheable: false,
+            page: false,
         },
     ];
 

@@ -15,6 +15,8 @@ pub struct RouteSpec {
     /// The handler may set its own `Cache-Control`; elsewhere it is always `no-store`. Such a handler answers from
     /// memory, so it never waits behind those that do not.
     pub cacheable: bool,
+    /// A browser shows it to a person: also what is refused before the handler is a page.
+    pub page: bool,
 }
 
 /// What a method means on a route.
@@ -74,24 +76,28 @@ mod tests {
             methods: &[Method::POST],
             cors: true,
             cacheable: false,
+            page: false,
         },
         RouteSpec {
             path: "/docs/*",
             methods: &[Method::GET, Method::HEAD],
             cors: false,
             cacheable: true,
+            page: false,
         },
         RouteSpec {
             path: "/docs/openapi.json",
             methods: &[Method::GET, Method::HEAD],
             cors: true,
             cacheable: true,
+            page: false,
         },
         RouteSpec {
             path: "/authorize",
             methods: &[Method::GET, Method::POST],
             cors: false,
             cacheable: false,
+            page: false,
         },
     ];
 

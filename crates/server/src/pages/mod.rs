@@ -31,6 +31,7 @@ use poem::endpoint::make;
 use poem::{Endpoint, Request, Response, Route};
 
 use crate::api::ApiState;
+pub(crate) use respond::refusal;
 use visit::{Handled, Posts, Visit};
 
 /// Only shows something.

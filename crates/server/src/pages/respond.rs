@@ -7,9 +7,11 @@ use poem::{IntoResponse as _, Response};
 use vouchsafe_issuer::{Answer, AuthorizeError};
 use vouchsafe_protocol::{ErrorCode, Reason, Refusal, ResponseMode, redirect_uri};
 
+use super::locale;
 use super::view::{ErrorPage, FormPost, Page, PageError, WayBack};
 use super::visit::Visit;
-use crate::http::answer::RefusalReason;
+use super::visit::ui_locales;
+use crate::http::answer::{Asker, Html, RefusalReason};
 
 /// No script, no style of its own, no frame. There is no `form-action`: Chromium would hold the redirect after a form to
 /// it, and that goes to the client.
@@ -147,14 +149,32 @@ pub(super) fn error(visit: &Visit, refusal: Refusal, status: StatusCode) -> Resp
     told_here(visit, (refusal, status), None)
 }
 
-fn told_here(visit: &Visit, (refusal, status): (Refusal, StatusCode), back: Option<WayBack>) -> Response {
-    let view = ErrorPage {
-        page: visit.page(None),
+/// The page of a refusal that came before anybody looked who visits; none when it cannot be made.
+pub(crate) fn refusal(base: &str, asker: &Asker, told: (Refusal, StatusCode)) -> Option<Html> {
+    let languages = asker.languages.as_deref();
+    let page = Page {
+        lang: locale::choose(ui_locales(&asker.query).as_deref(), languages),
+        brand: None,
+        css: super::assets::style_sheet(),
+        base: base.to_owned(),
+    };
+    let policy = HeaderValue::try_from(policy(&page, "")).ok()?;
+    let text = error_page(page, told, None).render().ok()?;
+    Some(Html { text, policy })
+}
+
+fn error_page(page: Page, (refusal, status): (Refusal, StatusCode), back: Option<WayBack>) -> ErrorPage {
+    ErrorPage {
+        page,
         error: kind_of(refusal, status),
         back,
         code: refusal.code.as_str(),
         reason: refusal.reason.as_str(),
-    };
+    }
+}
+
+fn told_here(visit: &Visit, (refusal, status): (Refusal, StatusCode), back: Option<WayBack>) -> Response {
+    let view = error_page(visit.page(None), (refusal, status), back);
     let mut response = html(visit, status, &policy(&view.page, ""), &view);
     response
         .extensions_mut()

@@ -289,7 +289,7 @@ async fn posted(request: &mut Request) -> Result<Form, Refusal> {
 }
 
 /// The languages that a page is asked for in: by itself, or by the request that the person goes on to.
-fn ui_locales(query: &str) -> Option<String> {
+pub(super) fn ui_locales(query: &str) -> Option<String> {
     let mut form = Form::parse_with_resources(query.as_bytes()).ok()?;
     form.take("ui_locales").or_else(|| {
         let continuation = Continuation::parse(&form.take("continue")?)?;

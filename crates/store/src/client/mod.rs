@@ -15,6 +15,7 @@ use vouchsafe_protocol::{
 use crate::client_secret::ClientSecret;
 
 pub use registered::NewRegistrationToken;
+pub(crate) use registered::is_shown_as_before;
 pub use unused::UnusedClients;
 
 /// OpenID Connect Registration `application_type`.

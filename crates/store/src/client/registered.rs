@@ -8,6 +8,7 @@ use super::statements::{insert, replace};
 use super::{Client, ClientOrigin};
 use crate::backend::{Gate, Write, retrying};
 use crate::code::end_codes;
+use crate::device_code::forget_devices;
 use crate::log::conclude;
 use crate::sql::{execute, one};
 use crate::{AuditEntry, ChangeKind, Store, StoreError};
@@ -155,25 +156,30 @@ impl Store {
     }
 }
 
+/// Whether people are still shown what they were shown of a client, which then stays so until the commit.
+pub(crate) async fn is_shown_as_before(write: &Write, client: &Client) -> Result<bool, StoreError> {
+    let row = held(write, client.id.as_str(), write.for_share()).await?;
+    Ok(row.is_some_and(|row| client.is_shown_as(&row)))
+}
+
+/// The row of a client, without its secrets.
+async fn held(write: &Write, id: &str, lock: &str) -> Result<Option<Client>, StoreError> {
+    let sql = format!("SELECT {} FROM client WHERE id = $1{lock}", COLUMNS.join(", "));
+    let row: Option<Row> = one(&**write, &sql, [id.into()]).await?;
+    row.map(|row| row.into_client(Vec::new())).transpose()
+}
+
 /// Forgets what people allowed a client, and ends what they decided and nobody redeemed yet, if it will be shown otherwise
 /// than they saw it. Inside the caller's transaction, which closed the gate.
 async fn forget_if_another(write: &Write, client: &Client) -> Result<(), StoreError> {
     let id = client.id.as_str();
-    let sql = format!(
-        "SELECT {} FROM client WHERE id = $1{}",
-        COLUMNS.join(", "),
-        write.for_update()
-    );
-    let row: Option<Row> = one(&**write, &sql, [id.into()]).await?;
-    let Some(row) = row else {
-        return Ok(());
-    };
-    if client.is_shown_as(&row.into_client(Vec::new())?) {
-        return Ok(());
+    match held(write, id, write.for_update()).await? {
+        Some(row) if !client.is_shown_as(&row) => {}
+        _ => return Ok(()),
     }
     let sql = "DELETE FROM consent WHERE client_id = $1";
     execute(&**write, sql, [id.into()]).await?;
-    end_codes(write, "client_id", id).await?;
-    let sql = "DELETE FROM device_code WHERE client_id = $1 AND redeemed_at IS NULL";
-    execute(&**write, sql, [id.into()]).await.map(drop)
+    let which = [("client_id", id)];
+    end_codes(write, &which).await?;
+    forget_devices(write, &which).await
 }

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::FromQueryResult;
 use vouchsafe_protocol::failpoint::reach;
 use vouchsafe_protocol::{ClientId, FamilyId, Kid, OFFLINE_ACCESS, RevocationKind, Subject, Timestamp};
 
 use super::model::RevokeReason;
 use crate::backend::{Gate, Write, retrying};
 use crate::code::end_codes;
+use crate::device_code::forget_devices;
 use crate::log::{append_revocation, append_revocations};
 use crate::logout_delivery::{tell, tell_of};
 use crate::session::{end_all_sessions, end_sessions_of};
-use crate::sql::{all, execute};
+use crate::sql::{Which, all, execute, filter_of, values_of};
 use crate::{AuditEntry, NewRevocation, Store, StoreError};
 
 /// Families that one statement ends: few enough for the time that a statement has.
@@ -29,9 +30,6 @@ struct Ended {
     ends_at: i64,
 }
 
-/// Which families end: those with these values in these columns; all, if there are none.
-type Which<'a> = &'a [(&'static str, &'a str)];
-
 /// Ends what is alive, some thousands at a time in the order in which everyone takes them, and shows each to `see`. Their
 /// clients are told.
 async fn end_alive(
@@ -40,11 +38,7 @@ async fn end_alive(
     (at, reason): (Timestamp, RevokeReason),
     mut see: impl FnMut(Ended),
 ) -> Result<(), StoreError> {
-    let filter: Vec<String> = (1..)
-        .zip(which)
-        .map(|(number, (column, _))| format!("{column} = ${number} AND "))
-        .collect();
-    let filter = filter.concat();
+    let filter = filter_of(which);
     let [after_at, last_at, ended_at, reason_at] = [1, 2, 3, 4].map(|number| which.len() + number);
     let take = format!(
         "SELECT id FROM refresh_family WHERE {filter}revoked_at IS NULL AND id > ${after_at} ORDER BY id LIMIT {BATCH}{}",
@@ -56,15 +50,14 @@ async fn end_alive(
          RETURNING id, created_at, rotated_at, \
          CASE WHEN idle_expires_at < absolute_expires_at THEN idle_expires_at ELSE absolute_expires_at END AS ends_at"
     );
-    let those = || which.iter().map(|(_, value)| Value::from(*value));
     let mut after = String::new();
     loop {
-        let values = those().chain([after.as_str().into()]);
+        let values = values_of(which).chain([after.as_str().into()]);
         let taken: Vec<Id> = all(&**write, &take, values).await?;
         let Some(last) = taken.into_iter().next_back() else {
             return Ok(());
         };
-        let values = those().chain([
+        let values = values_of(which).chain([
             after.as_str().into(),
             last.id.as_str().into(),
             at.as_unix().into(),
@@ -220,21 +213,16 @@ pub(crate) async fn end_of_client(
     let just_now = begun.minus(CLOCKS_APART).as_unix();
     let (mut ended, mut named) = (0, Vec::new());
     // What waits to be redeemed falls with what was.
-    end_codes(write, "client_id", client_id.as_str()).await?;
-    let sql = "DELETE FROM device_code WHERE client_id = $1 AND redeemed_at IS NULL";
-    execute(&**write, sql, [client_id.as_str().into()]).await?;
-    end_alive(
-        write,
-        &[("client_id", client_id.as_str())],
-        (begun, reason),
-        |family| {
-            ended += 1;
-            // Its tokens may carry a second that the entry of the client does not cover.
-            if family.created_at.max(family.rotated_at) >= just_now {
-                named.push(family.id);
-            }
-        },
-    )
+    let which = [("client_id", client_id.as_str())];
+    end_codes(write, &which).await?;
+    forget_devices(write, &which).await?;
+    end_alive(write, &which, (begun, reason), |family| {
+        ended += 1;
+        // Its tokens may carry a second that the entry of the client does not cover.
+        if family.created_at.max(family.rotated_at) >= just_now {
+            named.push(family.id);
+        }
+    })
     .await?;
     append_with(write, &stamp(), named).await?;
     Ok(ended)

@@ -1,8 +1,8 @@
 //! `GET` and `POST /userinfo` (OpenID Connect Core 5.3): the access token stands in the header, or in the form of a POST
 //! (RFC 6750 2.1, 2.2).
 
-use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::StatusCode;
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use poem::web::Data;
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Json;

@@ -1,6 +1,6 @@
 //! What the pages of an account show: signing up, the account itself, its password.
 
-use super::view::{Page, first_letter, query_of};
+use super::view::Page;
 
 /// `GET /sign-up`.
 #[derive(askama::Template)]
@@ -52,10 +52,6 @@ impl SignUp {
 
     fn focus_field(&self) -> bool {
         self.error.is_none()
-    }
-
-    fn continue_query(&self) -> String {
-        query_of(&self.continue_to)
     }
 }
 
@@ -117,10 +113,6 @@ pub(crate) enum AccountNotice {
 }
 
 impl Account {
-    fn initial(&self) -> String {
-        first_letter(&self.username)
-    }
-
     fn noticed(&self) -> Option<&'static str> {
         let t = self.page.t();
         self.notice.map(|notice| match notice {

@@ -1,7 +1,7 @@
 //! What the pages of a device show: entering a code, the question, what became of it.
 
 use super::texts::fill;
-use super::view::{Page, ScopeLine, first_letter};
+use super::view::{Page, ScopeLine};
 
 /// `GET /device`.
 #[derive(askama::Template)]
@@ -46,18 +46,6 @@ impl DeviceConfirm {
         self.source
             .as_deref()
             .map(|source| fill(said, &[("source", source)]))
-    }
-
-    fn initial(&self) -> String {
-        first_letter(&self.username)
-    }
-
-    fn unvetted(&self) -> Option<String> {
-        self.page.unvetted(&self.client, self.client_host.as_ref())
-    }
-
-    fn asks_nothing(&self) -> bool {
-        self.scopes.is_empty()
     }
 }
 

@@ -53,6 +53,18 @@ impl Page {
         })
     }
 
+    /// The first letter of a name, for the round picture.
+    #[expect(clippy::unused_self, reason = "templates reach it by the page")]
+    pub(super) fn initial(&self, name: &str) -> String {
+        name.chars().take(1).collect()
+    }
+
+    /// An address of ours as the value of a parameter.
+    #[expect(clippy::unused_self, reason = "templates reach it by the page")]
+    pub(super) fn query(&self, address: &str) -> String {
+        query_of(address)
+    }
+
     fn back_to(&self, name: Option<&str>) -> String {
         let t = self.t();
         match name {
@@ -65,11 +77,6 @@ impl Page {
 /// An address of ours as the value of a parameter.
 pub(super) fn query_of(address: &str) -> String {
     url::form_urlencoded::byte_serialize(address.as_bytes()).collect()
-}
-
-/// The first letter of a name, for the round picture.
-pub(super) fn first_letter(name: &str) -> String {
-    name.chars().take(1).collect()
 }
 
 /// `GET /sign-in`.
@@ -119,10 +126,6 @@ impl SignIn {
     fn focus_password(&self) -> bool {
         self.error.is_none() && !self.username.is_empty()
     }
-
-    fn continue_query(&self) -> String {
-        query_of(&self.continue_to)
-    }
 }
 
 /// `GET /select-account`.
@@ -133,12 +136,6 @@ pub(crate) struct SelectAccount {
     pub(crate) ticket: String,
     pub(crate) continue_to: String,
     pub(crate) username: String,
-}
-
-impl SelectAccount {
-    fn initial(&self) -> String {
-        first_letter(&self.username)
-    }
 }
 
 /// One thing that an app will be able to do.
@@ -178,18 +175,6 @@ impl Consent {
         fill(self.page.t().consent_title, &[("client", self.client.as_str())])
     }
 
-    fn initial(&self) -> String {
-        first_letter(&self.username)
-    }
-
-    fn unvetted(&self) -> Option<String> {
-        self.page.unvetted(&self.client, self.client_host.as_ref())
-    }
-
-    fn asks_nothing(&self) -> bool {
-        self.scopes.is_empty()
-    }
-
     fn goes_to(&self) -> String {
         let t = self.page.t();
         if self.loopback {
@@ -201,10 +186,6 @@ impl Consent {
 
     fn has_links(&self) -> bool {
         self.policy_uri.is_some() || self.tos_uri.is_some()
-    }
-
-    fn continue_query(&self) -> String {
-        query_of(&self.continue_to)
     }
 }
 
@@ -227,10 +208,6 @@ impl Logout {
             Some(client) => fill(t.logout_asked, &[("client", client)]),
             None => t.logout_asked_here.to_owned(),
         }
-    }
-
-    fn initial(&self) -> String {
-        first_letter(&self.username)
     }
 }
 
